@@ -1,0 +1,46 @@
+# Every target makes its own .venv and installs what it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+WORKERS ?= 2
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-unit test-integration check format clean
+
+.venv/demo: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cli]'
+	@touch $@
+
+.venv/dev: pyproject.toml constraints.txt .venv/demo
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . --group dev
+	@touch $@
+
+help: ## Show this list.
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
+
+demo: .venv/demo ## See real aggregates live, on SQLite.
+	@$(BIN)/hitherto demo
+
+test: .venv/dev ## Run every test; brings up its own PostgreSQL.
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+test-unit: .venv/dev ## Run the tests that need no server and no other process.
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not integration'
+
+test-integration: .venv/dev ## Run the tests against real servers and processes.
+	$(BIN)/python -m pytest -n $(WORKERS) -m integration
+
+check: .venv/dev ## Format, lint, types, import rules.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: .venv/dev ## Format and mend what can be mended.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## Remove what the targets made.
+	rm -rf .venv dist build .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis

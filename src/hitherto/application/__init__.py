@@ -1,0 +1,1 @@
+"""What a use case calls. It knows ports, never a driver."""

@@ -1,0 +1,184 @@
+"""Events to JSON text and back: `JsonCodec` for values, `Serializer` for one kind of aggregate."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from hitherto.application.ports import Codec
+from hitherto.application.records import StoredEvent, StreamRow
+from hitherto.application.validation import (
+    check_text,
+    check_value,
+    first_difference,
+    needs_check,
+)
+from hitherto.domain.aggregate import check_aggregate_type
+from hitherto.domain.definition import Definition
+from hitherto.domain.event import Event
+from hitherto.domain.metadata import Metadata
+from hitherto.domain.recorded import RecordedEvent
+from hitherto.errors import EventSerializationFailed
+
+E = TypeVar("E", bound=Event)
+
+MAX_PAYLOAD = 1024 * 1024
+
+
+class JsonCodec:
+    """JSON through msgspec: Decimal as text, datetime in ISO 8601, bytes in base64.
+
+    Args:
+        max_payload: The longest text that it makes, in bytes.
+        enc_hook: Turns a value of a type that msgspec does not know into one that it knows.
+        dec_hook: The inverse; it is given the type and the value.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_payload: int = MAX_PAYLOAD,
+        enc_hook: Callable[[Any], Any] | None = None,
+        dec_hook: Callable[[type, Any], Any] | None = None,
+    ) -> None:
+        self._max_payload = max_payload
+        self._encode = msgspec.json.Encoder(enc_hook=enc_hook).encode
+        self._dec_hook = dec_hook
+
+    def encode(self, value: Any) -> str:
+        """`value` as JSON text.
+
+        Raises:
+            EventSerializationFailed: It is too long or nested too deep, or it holds something
+                that cannot be stored: a NaN, an infinity, a datetime without a zone, a NUL, a
+                lone surrogate, a value of an unknown type.
+        """
+        name = type(value).__name__
+        try:
+            if needs_check(type(value)):
+                check_value(value, name)
+            encoded = self._encode(value)
+            text = encoded.decode()
+            check_text(text)
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise EventSerializationFailed(f"{name} cannot be stored: {error}") from error
+        if len(encoded) > self._max_payload:
+            raise EventSerializationFailed(
+                f"{name} takes {len(encoded)} bytes as JSON, at most {self._max_payload} are "
+                "allowed: store a reference to large data, or raise max_payload"
+            )
+        return text
+
+    def decoder(self, type: Any) -> Callable[[str], Any]:
+        """A function that makes a `type` of JSON text; it raises ValueError on other text."""
+        return msgspec.json.Decoder(type, dec_hook=self._dec_hook).decode
+
+
+class Serializer(Generic[E]):
+    """Encodes and decodes the events of one kind of aggregate.
+
+    The decoder is chosen by the stored event type and schema version. A stored version below
+    the class's own is read by the same decoder: an added field needs a default, nothing else.
+    """
+
+    def __init__(self, definition: Definition, codec: Codec) -> None:
+        self.definition = definition
+        self._encode = codec.encode
+        self._decoders: dict[tuple[str, int], Callable[[str], E]] = {}
+        for name, cls in definition.events.items():
+            try:
+                decode = codec.decoder(cls)
+            except TypeError as error:
+                raise TypeError(f"{cls.__qualname__} cannot be decoded: {error}") from error
+            for schema in range(1, cls.__schema_version__ + 1):
+                self._decoders[name, schema] = decode
+        self._decode_metadata = codec.decoder(dict[str, Any])
+
+    def encode(self, event: E) -> str:
+        """The event's own fields as a JSON object.
+
+        It is decoded once to be sure: an event that is stored can be read again.
+
+        Raises:
+            EventSerializationFailed: It cannot be stored, or would come back changed, as where a
+                field holds a value of another type than its annotation says.
+        """
+        text = self._encode(event)
+        name = type(event).__qualname__
+        try:
+            restored = self._decoders[event.__event_type__, event.__schema_version__](text)
+        except (ValueError, RecursionError) as error:
+            raise EventSerializationFailed(
+                f"{name} cannot be stored, it could not be read again: {error}"
+            ) from error
+        if restored != event:
+            raise EventSerializationFailed(
+                f"{name} cannot be stored, its field {first_difference(event, restored)} would "
+                "be read again changed: give it a value of the type that it is annotated with"
+            )
+        return text
+
+    def decode_stream(
+        self, aggregate_id: str, rows: Iterable[StreamRow]
+    ) -> Iterator[tuple[int, E]]:
+        """The version and the event of each row.
+
+        Raises:
+            AggregateIDMismatch: A row belongs to another type of aggregate.
+            EventSerializationFailed: A row's type is unknown, or its data do not fit.
+        """
+        decoders = self._decoders
+        own_type = self.definition.aggregate_type
+        for version, event_type, schema_version, data, aggregate_type in rows:
+            if aggregate_type != own_type:
+                check_aggregate_type(self.definition, aggregate_id, aggregate_type)
+            try:
+                event = decoders[event_type, schema_version](data)
+            except (KeyError, ValueError, RecursionError) as error:
+                raise self._failed(
+                    aggregate_id, version, event_type, schema_version, error
+                ) from error
+            yield version, event
+
+    def recorded(self, stored: StoredEvent) -> RecordedEvent[E]:
+        """The decoded form of a stored event.
+
+        Raises:
+            AggregateIDMismatch: It belongs to another type of aggregate.
+            EventSerializationFailed: Its type is unknown, or its data do not fit.
+        """
+        row = (
+            stored.version, stored.event_type, stored.schema_version,
+            stored.data, stored.aggregate_type,
+        )  # fmt: skip
+        ((version, event),) = self.decode_stream(stored.aggregate_id, (row,))
+        flat = self._decode_metadata(stored.metadata) if stored.metadata else {}
+        return RecordedEvent(
+            event=event,
+            event_id=stored.event_id,
+            event_type=stored.event_type,
+            schema_version=stored.schema_version,
+            aggregate_id=stored.aggregate_id,
+            aggregate_type=stored.aggregate_type,
+            version=version,
+            position=stored.position,
+            occurred_at=stored.occurred_at,
+            stored_at=stored.stored_at,
+            metadata=Metadata.from_flat(flat),
+        )
+
+    def _failed(
+        self, aggregate_id: str, version: int, event_type: str, schema: int, error: Exception
+    ) -> EventSerializationFailed:
+        which = f"event {event_type!r} (schema {schema}) of {aggregate_id!r} at version {version}"
+        if not isinstance(error, KeyError):
+            return EventSerializationFailed(f"{which} cannot be decoded: {error}")
+        owner = self.definition.owner.__qualname__
+        known = self.definition.events.get(event_type)
+        if known is None:
+            return EventSerializationFailed(
+                f"{which} is of a type that {owner} does not know: add it to the union"
+            )
+        return EventSerializationFailed(
+            f"{which} is newer than the code, which knows schema {known.__schema_version__}"
+        )

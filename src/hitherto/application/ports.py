@@ -1,0 +1,148 @@
+"""What the application asks of a backend, and of its surroundings.
+
+A backend is any class with these methods; `hitherto.testing.StoreContract` is the test that it
+must pass.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from hitherto.application.records import Append, Health, LogPage, Snapshot, StoredEvent, Stream
+
+Clock = Callable[[], datetime]
+"""Tells the time, with a time zone."""
+
+IdFactory = Callable[[], UUID]
+"""Makes event ids: unique, and best in rising order (UUIDv7)."""
+
+
+class Codec(Protocol):
+    """Turns values into JSON text and back."""
+
+    def encode(self, value: Any) -> str:
+        """`value` as JSON text.
+
+        Raises:
+            EventSerializationFailed: It cannot be stored and restored unchanged.
+        """
+        ...
+
+    def decoder(self, type: Any) -> Callable[[str], Any]:
+        """A function that makes a `type` of JSON text; it raises ValueError on other text."""
+        ...
+
+
+class EventStore(Protocol):
+    """An append-only log of events, in which each aggregate has a stream of its own.
+
+    Every method raises `EventStoreUnavailable` when the store cannot be reached.
+    """
+
+    async def open(self) -> None:
+        """Connect, and make or migrate the tables. Doing it again does nothing.
+
+        Raises:
+            SchemaMismatch: The tables are newer than this code, or may not be migrated.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of all connections and files. Doing it again does nothing."""
+        ...
+
+    async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+        """Append to one or several aggregates, all or nothing.
+
+        An append whose leading events stand already under their own ids, at the head of the
+        stream, is completed rather than refused: sending it again is harmless.
+
+        Returns:
+            For each append the position of its last event.
+
+        Raises:
+            AggregateVersionConflict: An aggregate is not at its expected version.
+            AggregateIDMismatch: An aggregate is stored under another type.
+            AggregateLocked: An open transaction holds an aggregate for longer than a moment.
+            InvalidInput: An aggregate appears twice, or an event id is stored elsewhere.
+        """
+        ...
+
+    async def load(
+        self, aggregate_id: str, *, fingerprint: str | None, to_version: int | None = None
+    ) -> Stream:
+        """A snapshot and the events after it, in one round trip.
+
+        Args:
+            aggregate_id: The aggregate; one without events gives an empty stream.
+            fingerprint: Which snapshot to use; None: none at all.
+            to_version: Leave out what came later.
+        """
+        ...
+
+    async def load_many(
+        self, aggregate_ids: Sequence[str], *, fingerprint: str | None
+    ) -> Mapping[str, Stream]:
+        """`load` for many aggregates, in one round trip; those without events are left out."""
+        ...
+
+    async def read(
+        self,
+        aggregate_id: str,
+        *,
+        from_version: int = 1,
+        to_version: int | None = None,
+        limit: int | None = None,
+        backward: bool = False,
+    ) -> Sequence[StoredEvent]:
+        """Events of one aggregate, both bounds included; newest first if `backward`."""
+        ...
+
+    async def read_all(
+        self,
+        *,
+        after: int = 0,
+        limit: int = 1000,
+        event_types: Sequence[str] | None = None,
+        aggregate_types: Sequence[str] | None = None,
+    ) -> LogPage:
+        """The next page of the whole log.
+
+        Reading on from each page's checkpoint gives every committed event that matches once, in
+        order, whatever else the store is doing.
+        """
+        ...
+
+    async def watermark(self) -> int:
+        """The highest position up to which no event can appear any more."""
+        ...
+
+    async def health_check(self) -> Health:
+        """The state of the store. It reports what is wrong; it does not raise."""
+        ...
+
+
+class SnapshotStore(Protocol):
+    """Keeps at most one snapshot for each aggregate."""
+
+    async def save_snapshot(self, snapshot: Snapshot, *, replacing: int | None = None) -> bool:
+        """Keep `snapshot`, if none of its version or a later one is kept.
+
+        Args:
+            snapshot: What to keep.
+            replacing: The version of a stored snapshot that was found unusable: if that one is
+                still there, it is replaced whatever its version.
+
+        Returns:
+            Whether it is kept.
+        """
+        ...
+
+    async def read_snapshot(self, aggregate_id: str) -> Snapshot | None:
+        """The snapshot that is kept of this aggregate."""
+        ...
+
+
+class Backend(EventStore, SnapshotStore, Protocol):
+    """Both in one: what `connect` opens."""

@@ -1,0 +1,227 @@
+"""What crosses the port between the application and a backend: values, encoded and checked."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from hitherto.domain.event import MAX_SCHEMA_VERSION
+from hitherto.domain.identifiers import check_identifier
+from hitherto.errors import (
+    AggregateError,
+    AggregateIDMismatch,
+    AggregateVersionConflict,
+    InvalidInput,
+)
+
+MAX_VERSION = 2**31 - 1
+
+StreamRow = tuple[int, str, int, str, str]
+"""The narrow form of a stored event: version, event type, schema version, data, aggregate type."""
+
+
+class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An encoded event, ready to be appended.
+
+    Attributes:
+        event_id: Unique in the store; the same one again means the same append again.
+        event_type: The stored name of its class.
+        schema_version: The version of its fields.
+        data: A JSON object with the event's own fields.
+        metadata: A JSON object, or None.
+        occurred_at: With a time zone; kept in UTC.
+    """
+
+    event_id: UUID
+    event_type: str
+    schema_version: int
+    data: str
+    metadata: str | None
+    occurred_at: datetime
+
+
+class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One aggregate's request: add these events after `expected_version`.
+
+    Raises:
+        InvalidInput: A value that no backend could store, or no event at all.
+    """
+
+    aggregate_id: str
+    aggregate_type: str
+    expected_version: int
+    events: tuple[NewEvent, ...]
+
+    def __post_init__(self) -> None:
+        check_identifier("aggregate id", self.aggregate_id)
+        _check_type_name("aggregate type", self.aggregate_type)
+        if not self.events:
+            raise InvalidInput(f"the append to {self.aggregate_id!r} has no event")
+        if not 0 <= self.expected_version <= MAX_VERSION - len(self.events):
+            raise InvalidInput(
+                f"expected version {self.expected_version} of {self.aggregate_id!r} is out of "
+                f"range: it counts saved events, 0 … {MAX_VERSION}"
+            )
+        for event in self.events:
+            _check_new_event(event)
+        if len({event.event_id for event in self.events}) != len(self.events):
+            raise InvalidInput(f"the append to {self.aggregate_id!r} repeats an event id")
+
+
+class StoredEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An event as a backend holds it, not decoded. Times are in UTC."""
+
+    position: int
+    event_id: UUID
+    event_type: str
+    schema_version: int
+    aggregate_id: str
+    aggregate_type: str
+    version: int
+    data: str
+    metadata: str | None
+    occurred_at: datetime
+    stored_at: datetime
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The encoded state of an aggregate at one version.
+
+    Attributes:
+        fingerprint: Tells which code made it; code with another fingerprint does not use it.
+        data: The state as JSON, kept to the letter (the order of keys too).
+    """
+
+    aggregate_id: str
+    aggregate_type: str
+    version: int
+    fingerprint: str
+    data: str
+
+
+class Stream(msgspec.Struct, frozen=True, kw_only=True):
+    """What `load` found of one aggregate.
+
+    Attributes:
+        snapshot: The stored snapshot, if it has the fingerprint that was asked for.
+        unusable: The version of the stored snapshot, if it has another fingerprint.
+        events: In order: with a snapshot from its version on, that event included, so that a
+            snapshot which no event bears out shows; without one from version 1.
+    """
+
+    snapshot: Snapshot | None
+    unusable: int | None
+    events: Sequence[StreamRow]
+
+
+class LogPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the whole log.
+
+    Attributes:
+        events: In order of position.
+        checkpoint: Where to read on: every committed event up to it that matches the filter has
+            now been given.
+    """
+
+    events: Sequence[StoredEvent]
+    checkpoint: int
+
+
+class PoolUse(msgspec.Struct, frozen=True, kw_only=True):
+    """Connections: how many are open, how many of these are idle, how many there may be."""
+
+    size: int
+    idle: int
+    limit: int
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a store.
+
+    Attributes:
+        status: "unhealthy" when it cannot serve; "degraded" when it serves, but a promise or a
+            reader is at risk.
+        backend: Which kind of store.
+        latency: A round trip, in seconds.
+        schema_version: Of the tables; None where there are none.
+        pool: Use of its connections.
+        watermark_lag: How many allocated positions readers can't have yet.
+        problems: What is wrong, in sentences.
+    """
+
+    status: Literal["healthy", "degraded", "unhealthy"]
+    backend: str
+    latency: float | None = None
+    schema_version: int | None = None
+    pool: PoolUse | None = None
+    watermark_lag: int = 0
+    problems: tuple[str, ...] = ()
+
+
+def check_group(appends: Sequence[Append]) -> None:
+    """Refuse an atomic group that is empty, names an aggregate twice or repeats an event id.
+
+    Raises:
+        InvalidInput: It does.
+    """
+    if not appends:
+        raise InvalidInput("there is nothing to append")
+    if len(appends) == 1:
+        return
+    if len({append.aggregate_id for append in appends}) != len(appends):
+        raise InvalidInput("an aggregate appears twice in one transaction: append to it once")
+    ids = [event.event_id for append in appends for event in append.events]
+    if len(set(ids)) != len(ids):
+        raise InvalidInput("two events of one transaction have the same event id")
+
+
+def check_range(from_version: int, to_version: int | None, limit: int | None) -> None:
+    """Refuse a range of versions that makes no sense.
+
+    Raises:
+        InvalidInput: A bound below 1, or a limit below 1.
+    """
+    for name, value in (
+        ("from_version", from_version), ("to_version", to_version), ("limit", limit),
+    ):  # fmt: skip
+        if value is not None and value < 1:
+            raise InvalidInput(f"{name}={value}: versions and limits start at 1")
+
+
+def refusal(append: Append, actual: int, actual_type: str | None) -> AggregateError:
+    """The error for an append that lost against what the store holds."""
+    if actual_type is not None and actual_type != append.aggregate_type:
+        return AggregateIDMismatch(
+            f"{append.aggregate_id!r} is a {actual_type}, not a {append.aggregate_type}: "
+            "an id belongs to one type of aggregate"
+        )
+    return AggregateVersionConflict(append.aggregate_id, append.expected_version, actual)
+
+
+def without_first(append: Append, count: int) -> Append:
+    """The rest of an append whose first `count` events are stored already."""
+    return Append(
+        aggregate_id=append.aggregate_id,
+        aggregate_type=append.aggregate_type,
+        expected_version=append.expected_version + count,
+        events=append.events[count:],
+    )
+
+
+def utc(moment: datetime) -> datetime:
+    """The same moment, in UTC."""
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+
+
+_check_type_name = lru_cache(maxsize=4096)(check_identifier)
+
+
+def _check_new_event(event: NewEvent) -> None:
+    _check_type_name("event type", event.event_type)
+    if not 1 <= event.schema_version <= MAX_SCHEMA_VERSION:
+        raise InvalidInput(f"schema version {event.schema_version} is not in 1 … 32767")
+    if event.occurred_at.tzinfo is None or event.occurred_at.utcoffset() is None:
+        raise InvalidInput(f"occurred_at={event.occurred_at} has no time zone: give one")

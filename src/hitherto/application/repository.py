@@ -1,0 +1,367 @@
+"""`Repository`: loads and saves aggregates of one kind."""
+
+import asyncio
+import inspect
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+from hitherto.application.instrumentation import Instrumentation
+from hitherto.application.records import Health, Stream
+from hitherto.application.saving import prepare, saving, settle
+from hitherto.application.snapshots import SnapshotPolicy, Snapshots
+from hitherto.application.store import Store
+from hitherto.domain.aggregate import Aggregate
+from hitherto.domain.definition import Definition
+from hitherto.domain.identifiers import check_identifier
+from hitherto.domain.metadata import Metadata
+from hitherto.domain.recorded import RecordedEvent
+from hitherto.errors import (
+    AggregateIDMismatch,
+    AggregateNotFound,
+    AggregateVersionConflict,
+    InvalidAggregateState,
+    InvalidInput,
+    SnapshotNotSupported,
+)
+
+A = TypeVar("A", bound=Aggregate[Any])
+T = TypeVar("T")
+
+_ATTEMPTS = 20
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.1  # seconds
+_DEFAULT: Any = object()
+
+
+class Repository(Generic[A]):
+    """Loads and saves aggregates of one kind.
+
+    Args:
+        store: Where they are kept.
+        aggregate: The aggregate class, or an instance of a `Decider`.
+        snapshot_every: Events between automatic snapshots; None: never; left out: the store's
+            threshold.
+        snapshot_when: Called after each save with the aggregate and the events just saved; a
+            snapshot is taken when it returns true. It takes the place of `snapshot_every`.
+
+    Raises:
+        InvalidInput: `snapshot_every` is below 1, or given together with `snapshot_when`.
+        SnapshotNotSupported: Snapshots were asked for, but the state has a field whose type
+            cannot be encoded.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        aggregate: Callable[[str], A],
+        *,
+        snapshot_every: int | None = _DEFAULT,
+        snapshot_when: SnapshotPolicy[A] | None = None,
+    ) -> None:
+        if snapshot_when is not None and snapshot_every is not _DEFAULT:
+            raise InvalidInput("give snapshot_every or snapshot_when, not both")
+        chosen = snapshot_when is not None or snapshot_every not in {_DEFAULT, None}
+        if snapshot_every is _DEFAULT:
+            snapshot_every = store.snapshot_threshold
+        if snapshot_every is not None and snapshot_every < 1:
+            raise InvalidInput(f"snapshot_every={snapshot_every}: give at least 1, or None")
+        self.store = store
+        self._new = aggregate
+        self._definition = _definition(aggregate)
+        self._serializer = store.serializer(self._definition)
+        self._snapshots = Snapshots[A](self._definition, store.codec)
+        self._snapshot_due = snapshot_when or _every(snapshot_every)
+        if self._snapshots.unsupported is not None and chosen:
+            raise SnapshotNotSupported(self._snapshots.unsupported)
+
+    async def load(self, id: str, version: int | None = None) -> A:
+        """The aggregate as it is now, or as it was at an older version.
+
+        Raises:
+            AggregateNotFound: It has no event, or no such version.
+            AggregateIDMismatch: The id belongs to another type of aggregate.
+            EventSerializationFailed: A stored event is unknown to this code.
+            EventStoreUnavailable: The store cannot be reached.
+        """
+        check_identifier("aggregate id", id)
+        if version is not None and version < 1:
+            raise InvalidInput(f"version={version}: versions start at 1")
+        with self._timed("load"):
+            stream = await self.store.backend.load(
+                id, fingerprint=self._snapshots.fingerprint, to_version=version
+            )
+            aggregate = await self._rebuild(id, stream, version)
+        if aggregate.version == 0 or version not in {None, aggregate.version}:
+            raise AggregateNotFound(id, self._definition.aggregate_type, version)
+        return aggregate
+
+    async def load_many(self, ids: Iterable[str]) -> dict[str, A]:
+        """Many aggregates in one round trip, by id; those without events are left out.
+
+        Raises:
+            AggregateIDMismatch: An id belongs to another type of aggregate.
+            EventSerializationFailed: A stored event is unknown to this code.
+            EventStoreUnavailable: The store cannot be reached.
+        """
+        unique = list(dict.fromkeys(check_identifier("aggregate id", each) for each in ids))
+        if not unique:
+            return {}
+        with self._timed("load_many"):
+            streams = await self.store.backend.load_many(
+                unique, fingerprint=self._snapshots.fingerprint
+            )
+            return {
+                each: await self._rebuild(each, streams[each], None)
+                for each in unique
+                if each in streams
+            }
+
+    async def save(self, aggregate: A, *, metadata: Metadata | None = None) -> int | None:
+        """Append the aggregate's pending events.
+
+        A save that failed, was cancelled or whose answer was lost may be repeated: its events
+        are stored once, and the repetition tells how the first one ended.
+
+        Returns:
+            The position of its last event; None if nothing was pending.
+
+        Raises:
+            AggregateVersionConflict: Another writer was first; nothing was stored.
+            AggregateIDMismatch: The aggregate, or what is stored under its id, is of another type.
+            EventSerializationFailed: A pending event cannot be stored.
+            EventStoreUnavailable: The store cannot be reached.
+        """
+        self._check_own(aggregate)
+        (position,) = await self._save("save", (aggregate,), metadata)
+        return position
+
+    async def save_all(
+        self, *aggregates: Aggregate[Any], metadata: Metadata | None = None
+    ) -> tuple[int | None, ...]:
+        """Append the pending events of several aggregates, of any type, in one transaction.
+
+        Returns and raises as `save`; all or nothing is stored.
+        """
+        if len({aggregate.id for aggregate in aggregates}) != len(aggregates):
+            raise InvalidInput("an aggregate appears twice in save_all: pass it once")
+        return await self._save("save_all", aggregates, metadata)
+
+    async def update(
+        self,
+        id: str,
+        command: Callable[[A], T],
+        *,
+        metadata: Metadata | None = None,
+        attempts: int = _ATTEMPTS,
+    ) -> T:
+        """Load the aggregate, run `command` on it, and save; again if another writer was first.
+
+        Args:
+            id: The aggregate.
+            command: Decides; it may run several times, each on fresh state, so it must have no
+                other effects. It is not async.
+            metadata: Kept with the events.
+            attempts: How often to try before the conflict is raised.
+
+        Returns:
+            What `command` returned.
+
+        Raises:
+            AggregateNotFound: It has no event.
+            AggregateVersionConflict: Every attempt lost.
+            TypeError: `command` returned an awaitable.
+        """
+        pause = _FIRST_PAUSE
+        while True:
+            aggregate = await self.load(id)
+            result = command(aggregate)
+            _refuse_awaitable(result)
+            attempts -= 1
+            try:
+                await self.save(aggregate, metadata=metadata)
+            except AggregateVersionConflict:
+                if attempts < 1:
+                    raise
+            else:
+                return result
+            await asyncio.sleep(pause * random.random())  # noqa: S311  # jitter
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def exists(self, id: str) -> bool:
+        """Whether there is an aggregate of this type under the id."""
+        check_identifier("aggregate id", id)
+        with self._timed("exists"):
+            first = await self.store.backend.read(id, limit=1)
+        return bool(first) and first[0].aggregate_type == self._definition.aggregate_type
+
+    async def history(self, id: str) -> list[RecordedEvent[Any]]:
+        """All events of the aggregate, oldest first, with their metadata.
+
+        Raises:
+            AggregateNotFound: It has no event.
+            AggregateIDMismatch: The id belongs to another type of aggregate.
+            EventSerializationFailed: A stored event is unknown to this code.
+        """
+        check_identifier("aggregate id", id)
+        with self._timed("history"):
+            stored = await self.store.backend.read(id)
+        if not stored:
+            raise AggregateNotFound(id, self._definition.aggregate_type)
+        return [self._serializer.recorded(event) for event in stored]
+
+    async def snapshot(self, aggregate: A) -> bool:
+        """Take a snapshot by hand.
+
+        Returns:
+            Whether it is kept; not if one of this version or a later one was there.
+
+        Raises:
+            SnapshotNotSupported: The state would not come back as it is.
+            InvalidAggregateState: The aggregate has pending events, or none at all.
+        """
+        self._check_own(aggregate)
+        if aggregate.pending or not aggregate.version:
+            raise InvalidAggregateState(f"{aggregate!r}: save it before taking a snapshot")
+        return await self._take_snapshot(aggregate)
+
+    async def health_check(self) -> Health:
+        """The state of the store below; it reports what is wrong rather than raise."""
+        return await self.store.health_check()
+
+    def _check_own(self, aggregate: Aggregate[Any]) -> None:
+        if aggregate.definition is not self._definition:
+            raise AggregateIDMismatch(
+                f"{aggregate!r} is not a {self._definition.owner.__qualname__}: "
+                "save it through a repository of its own type"
+            )
+
+    async def _rebuild(self, id: str, stream: Stream, version: int | None) -> A:
+        aggregate = self._new(id)
+        unusable = stream.unusable
+        problem = "another version of the code made it" if unusable is not None else None
+        if stream.snapshot is not None:
+            problem = self._snapshots.restore(aggregate, stream)
+            if problem is not None:
+                unusable = stream.snapshot.version
+                aggregate = self._new(id)
+                stream = await self.store.backend.load(id, fingerprint=None, to_version=version)
+        rows = stream.events[1:] if aggregate.version else stream.events
+        aggregate._fold(self._serializer.decode_stream(id, rows))
+        self._hooks.events_loaded(self._definition.aggregate_type, len(rows))
+        aggregate._snapshot_version = aggregate.version - len(rows)
+        if unusable is not None:
+            self._log("snapshot_unusable", id, version=unusable, reason=problem)
+            self._hooks.snapshot_unusable(self._definition.aggregate_type)
+            if version is None and aggregate.version:
+                await self._try_snapshot(aggregate, replacing=unusable)
+        return aggregate
+
+    async def _save(
+        self, operation: str, aggregates: Sequence[Aggregate[Any]], metadata: Metadata | None
+    ) -> tuple[int | None, ...]:
+        changed = {aggregate.id: aggregate for aggregate in aggregates if aggregate._unsaved}
+        positions: dict[str, int] = {}
+        if changed:
+            with self._timed(operation), saving(changed.values()):
+                positions, events = await self._append(changed, metadata)
+            for aggregate_id, aggregate in changed.items():
+                await self._snapshot_if_due(aggregate, events[aggregate_id])
+        return tuple(positions.get(aggregate.id) for aggregate in aggregates)
+
+    async def _append(
+        self, aggregates: Mapping[str, Aggregate[Any]], metadata: Metadata | None
+    ) -> tuple[dict[str, int], dict[str, list[Any]]]:
+        appends = prepare(self.store, aggregates.values(), metadata)
+        try:
+            positions = await self.store.backend.append(appends)
+        except AggregateVersionConflict as conflict:
+            aggregate_type = aggregates[conflict.aggregate_id].definition.aggregate_type
+            self._hooks.concurrency_conflict(aggregate_type)
+            raise
+        events = {
+            append.aggregate_id: settle(aggregates[append.aggregate_id], append)
+            for append in appends
+        }
+        for append in appends:
+            self._hooks.events_saved(append.aggregate_type, len(append.events))
+        return dict(zip(aggregates, positions, strict=True)), events
+
+    async def _snapshot_if_due(self, aggregate: Any, events: Sequence[Any]) -> None:
+        own = aggregate.definition is self._definition
+        if own and not aggregate._unsaved and self._snapshot_due(aggregate, events):
+            await self._try_snapshot(aggregate)
+
+    async def _try_snapshot(self, aggregate: A, *, replacing: int | None = None) -> None:
+        """Take a snapshot; a failure costs time on later loads, and is no failure of the caller."""
+        try:
+            await self._take_snapshot(aggregate, replacing=replacing)
+        except Exception as error:  # noqa: BLE001
+            self._log("snapshot_failed", aggregate.id, reason=error)
+            self._hooks.snapshot_failed(self._definition.aggregate_type)
+            if isinstance(error, SnapshotNotSupported):
+                self._snapshot_due = _never
+
+    async def _take_snapshot(self, aggregate: A, *, replacing: int | None = None) -> bool:
+        with self._timed("snapshot"):
+            snapshot = self._snapshots.take(aggregate)
+            kept = await self.store.backend.save_snapshot(snapshot, replacing=replacing)
+        aggregate._snapshot_version = aggregate.version
+        if kept:
+            self._hooks.snapshot_created(self._definition.aggregate_type)
+        return kept
+
+    @property
+    def _hooks(self) -> Instrumentation:
+        return self.store.instrumentation
+
+    def _log(self, event: str, aggregate_id: str, **values: object) -> None:
+        pairs = " ".join(f"{name}={value!r}" for name, value in values.items())
+        self.store.logger.warning(
+            "%s aggregate_type=%r aggregate_id=%r %s",
+            event,
+            self._definition.aggregate_type,
+            aggregate_id,
+            pairs,
+        )
+
+    @contextmanager
+    def _timed(self, operation: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._hooks.operation(
+                operation, self._definition.aggregate_type, time.perf_counter() - start
+            )
+
+
+def _definition(aggregate: object) -> Definition:
+    definition = getattr(aggregate, "definition", None)
+    if not isinstance(definition, Definition):
+        raise InvalidInput(
+            f"{aggregate!r} is neither an aggregate class that names its events nor a decider "
+            "instance"
+        )
+    return definition
+
+
+def _every(events: int | None) -> SnapshotPolicy[Any]:
+    if events is None:
+        return _never
+    return lambda aggregate, _: aggregate.version - aggregate._snapshot_version >= events
+
+
+def _never(_aggregate: Any, _events: Sequence[Any]) -> bool:
+    return False
+
+
+def _refuse_awaitable(result: object) -> None:
+    if inspect.isawaitable(result):
+        if inspect.iscoroutine(result):
+            result.close()
+        raise TypeError(
+            "the command given to update returned an awaitable: make it a plain function, or "
+            "load, await and save yourself"
+        )

@@ -1,0 +1,76 @@
+"""From an aggregate's pending events to append requests, and back when they are stored."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hitherto.application.records import Append, NewEvent, utc
+from hitherto.application.store import Store
+from hitherto.domain.aggregate import Aggregate, Unsaved
+from hitherto.domain.metadata import Metadata, current_metadata
+from hitherto.errors import InvalidAggregateState
+
+
+@contextmanager
+def saving(aggregates: Iterable[Aggregate[Any]]) -> Iterator[None]:
+    """Hold the aggregates: two tasks that save one object at once would count its events twice."""
+    held: list[Aggregate[Any]] = []
+    try:
+        for aggregate in aggregates:
+            if aggregate._saving:
+                raise InvalidAggregateState(
+                    f"{aggregate!r} is being saved by another task: give each task its own"
+                )
+            aggregate._saving = True
+            held.append(aggregate)
+        yield
+    finally:
+        for aggregate in held:
+            aggregate._saving = False
+
+
+def prepare(
+    store: Store, aggregates: Iterable[Aggregate[Any]], metadata: Metadata | None
+) -> list[Append]:
+    """Encode what is pending.
+
+    An event that was sent before is sent as it was: the same id tells the store that it is no
+    rival.
+    """
+    flat = (metadata or Metadata()).over(current_metadata()).flat()
+    encoded = store.codec.encode(flat) if flat else None
+    return [_append_of(store, aggregate, encoded) for aggregate in aggregates]
+
+
+def settle(aggregate: Aggregate[Any], append: Append) -> list[Any]:
+    """Count the append as saved; returns its events."""
+    count = len(append.events)
+    events = [unsaved.event for unsaved in aggregate._unsaved[:count]]
+    aggregate._saved(count)
+    return events
+
+
+def _append_of(store: Store, aggregate: Aggregate[Any], metadata: str | None) -> Append:
+    encode = store.serializer(aggregate.definition).encode
+
+    def enveloped(unsaved: Unsaved[Any]) -> NewEvent:
+        event = unsaved.event
+        return NewEvent(
+            event_id=store.new_id(),
+            event_type=event.__event_type__,
+            schema_version=event.__schema_version__,
+            data=encode(event),
+            metadata=metadata,
+            occurred_at=utc(unsaved.occurred_at or store.clock()),
+        )
+
+    envelopes = [unsaved.envelope or enveloped(unsaved) for unsaved in aggregate._unsaved]
+    append = Append(
+        aggregate_id=aggregate.id,
+        aggregate_type=aggregate.definition.aggregate_type,
+        expected_version=aggregate.version,
+        events=tuple(envelopes),
+    )
+    for unsaved, envelope in zip(aggregate._unsaved, envelopes, strict=True):
+        unsaved.envelope = envelope
+    return append

@@ -1,0 +1,170 @@
+"""`Store`: what `connect` returns, a backend with all that stands around it."""
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+import uuid_utils.compat
+
+from hitherto.application.codec import JsonCodec, Serializer
+from hitherto.application.instrumentation import Instrumentation
+from hitherto.application.ports import Backend, Clock, Codec, IdFactory
+from hitherto.application.records import Health, StoredEvent
+from hitherto.domain.definition import Definition
+from hitherto.domain.event import Event
+from hitherto.domain.identifiers import check_identifier
+from hitherto.domain.recorded import RecordedEvent
+from hitherto.errors import EventSerializationFailed
+
+PAGE = 1000
+
+
+def utc_now() -> datetime:
+    """The default clock."""
+    return datetime.now(UTC)
+
+
+def time_ordered_id() -> UUID:
+    """The default id factory: UUIDv7, whose rising order keeps the store's index dense."""
+    return uuid_utils.compat.uuid7()
+
+
+class Store:
+    """An event store, opened by ``async with``; hand it to repositories.
+
+    Args:
+        backend: Where events are kept.
+        codec: How values become JSON text.
+        clock: Tells the time of a save, with a time zone.
+        new_id: Makes event ids.
+        instrumentation: Hooks for metrics and traces.
+        logger: Gets one event name with key-values a line; never a payload.
+        snapshot_threshold: Events between snapshots, where a repository does not say.
+
+    Attributes:
+        backend: The port below: encoded events, for tools.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        codec: Codec | None = None,
+        clock: Clock = utc_now,
+        new_id: IdFactory = time_ordered_id,
+        instrumentation: Instrumentation | None = None,
+        logger: logging.Logger | None = None,
+        snapshot_threshold: int = 100,
+    ) -> None:
+        self.backend = backend
+        self.codec = codec or JsonCodec()
+        self.clock = clock
+        self.new_id = new_id
+        self.instrumentation = instrumentation or Instrumentation()
+        self.logger = logger or logging.getLogger("hitherto")
+        self.snapshot_threshold = snapshot_threshold
+        self._serializers: dict[str, Serializer[Any]] = {}
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Connect, and make or migrate the tables; ``async with`` calls it.
+
+        Raises:
+            EventStoreUnavailable: The server cannot be reached.
+            SchemaMismatch: The tables are newer than this code, or may not be migrated.
+        """
+        await self.backend.open()
+
+    async def close(self) -> None:
+        """Let go of all connections and files; ``async with`` calls it."""
+        await self.backend.close()
+
+    def serializer(self, definition: Definition) -> Serializer[Any]:
+        """The serializer of one kind of aggregate; from now on this store can read its events."""
+        known = self._serializers.get(definition.aggregate_type)
+        if known is None or known.definition is not definition:
+            known = Serializer[Any](definition, self.codec)
+            self._serializers[definition.aggregate_type] = known
+        return known
+
+    async def read(
+        self,
+        aggregate_id: str,
+        *,
+        from_version: int = 1,
+        to_version: int | None = None,
+        limit: int | None = None,
+        backward: bool = False,
+    ) -> list[RecordedEvent[Event]]:
+        """Events of one aggregate, both bounds included; newest first if `backward`.
+
+        The classes of its events are known from the repositories made on this store.
+
+        Raises:
+            EventSerializationFailed: An event is of a type that no repository knows.
+        """
+        stored = await self.backend.read(
+            check_identifier("aggregate id", aggregate_id),
+            from_version=from_version,
+            to_version=to_version,
+            limit=limit,
+            backward=backward,
+        )
+        return [self._recorded(event) for event in stored]
+
+    async def read_all(
+        self,
+        *,
+        after: int = 0,
+        event_types: Sequence[str] | None = None,
+        aggregate_types: Sequence[str] | None = None,
+    ) -> AsyncIterator[RecordedEvent[Event]]:
+        """The whole log in order, from a position (exclusive) up to the watermark.
+
+        It reads page by page, so memory stays bounded, and ends at the watermark of its start
+        or later.
+
+        Raises:
+            EventSerializationFailed: An event is of a type that no repository knows.
+        """
+        while True:
+            page = await self.backend.read_all(
+                after=after, limit=PAGE, event_types=event_types, aggregate_types=aggregate_types
+            )
+            for event in page.events:
+                yield self._recorded(event)
+            if len(page.events) < PAGE:
+                return
+            after = page.checkpoint
+
+    async def watermark(self) -> int:
+        """The highest position up to which no event can appear any more."""
+        return await self.backend.watermark()
+
+    async def health_check(self) -> Health:
+        """The state of the store; it reports what is wrong rather than raise."""
+        return await self.backend.health_check()
+
+    def _recorded(self, stored: StoredEvent) -> RecordedEvent[Event]:
+        serializer = self._serializers.get(stored.aggregate_type)
+        if serializer is None:
+            raise EventSerializationFailed(
+                f"event {stored.event_type!r} of {stored.aggregate_id!r} at version "
+                f"{stored.version} is of the aggregate type {stored.aggregate_type!r}, which no "
+                "repository of this store knows: make one"
+            )
+        return serializer.recorded(stored)

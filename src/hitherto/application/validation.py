@@ -1,0 +1,100 @@
+"""Values that JSON or a store would change without a word are refused here."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import lru_cache
+from typing import Annotated, Any, Literal, get_args, get_origin
+from uuid import UUID
+
+import msgspec
+
+MAX_DEPTH = 64
+
+_SAFE = (str, int, bool, type(None), bytes, UUID, timedelta, Enum, msgspec.UnsetType)
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def needs_check(type: Any) -> bool:
+    """Whether a value of this type could be one that `check_value` refuses."""
+    return _needs_check(type, ())
+
+
+@lru_cache(maxsize=4096)
+def _needs_check(annotation: Any, enclosing: tuple[Any, ...]) -> bool:
+    origin = get_origin(annotation) or annotation
+    if origin is Literal or _is_safe(origin):
+        return False
+    if origin in enclosing:
+        return True  # Recursive: its depth has no bound.
+    parts = get_args(annotation)[: 1 if origin is Annotated else None]
+    if isinstance(origin, type) and issubclass(origin, msgspec.Struct):
+        parts = tuple(field.type for field in msgspec.structs.fields(origin))
+        enclosing = (*enclosing, origin)
+    return not parts or any(_needs_check(part, enclosing) for part in parts if part is not ...)
+
+
+def _is_safe(origin: Any) -> bool:
+    if not isinstance(origin, type):
+        return False
+    return issubclass(origin, _SAFE) or (
+        issubclass(origin, date) and not issubclass(origin, datetime)
+    )
+
+
+def check_value(value: Any, path: str, depth: int = 0) -> None:
+    """Refuse what would not come back as it went in.
+
+    Raises:
+        ValueError: A NaN or an infinity, a datetime without a zone, or more than 64 levels.
+    """
+    if depth > MAX_DEPTH:
+        raise ValueError(f"{path} is nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, float | Decimal):
+        if not math.isfinite(value):
+            raise ValueError(f"{path} is {value}: only finite numbers can be stored")
+    elif isinstance(value, datetime):
+        if value.utcoffset() is None:
+            raise ValueError(f"{path}={value} has no time zone: give one, such as tzinfo=UTC")
+    else:
+        for name, part in _parts(value):
+            check_value(part, f"{path}{name}", depth + 1)
+
+
+def check_text(text: str) -> None:
+    """Refuse JSON text with a NUL character in a string, which PostgreSQL cannot store.
+
+    Raises:
+        ValueError: It has one.
+    """
+    if "\\u0000" in text and _NUL.search(text):
+        raise ValueError("a string contains a NUL character, which cannot be stored")
+
+
+def first_difference(before: msgspec.Struct, after: msgspec.Struct) -> str:
+    """The first field in which two structs of one type differ; values are nobody's business."""
+    names = before.__struct_fields__
+    return next((name for name in names if getattr(before, name) != getattr(after, name)), "?")
+
+
+def _parts(value: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(value, msgspec.Struct):
+        return ((f".{name}", getattr(value, name)) for name in value.__struct_fields__)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = dataclasses.fields(value)
+        return ((f".{field.name}", getattr(value, field.name)) for field in fields)
+    if isinstance(value, Mapping):
+        return _mapping_parts(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return ((f"[{index}]", part) for index, part in enumerate(value))
+    return ()
+
+
+def _mapping_parts(value: Mapping[Any, Any]) -> Iterable[tuple[str, Any]]:
+    for key, part in value.items():
+        yield " key", key
+        yield f"[{key!r}]", part

@@ -1,0 +1,217 @@
+"""`connect`: from a URL and settings to a store."""
+
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any, Self
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from hitherto.application.codec import MAX_PAYLOAD, JsonCodec
+from hitherto.application.instrumentation import Instrumentation
+from hitherto.application.ports import Backend, Clock, Codec, IdFactory
+from hitherto.application.store import Store, time_ordered_id, utc_now
+from hitherto.errors import ConfigurationError
+
+_VARIABLES = {
+    "url": "DATABASE_URL",
+    "max_connections": "EVENT_STORE_MAX_CONNECTIONS",
+    "batch_size": "EVENT_STORE_BATCH_SIZE",
+    "snapshot_threshold": "EVENT_STORE_SNAPSHOT_THRESHOLD",
+}
+_RANGES = {
+    "max_connections": (1, 10_000),
+    "batch_size": (1, 10_000),
+    "snapshot_threshold": (1, 1_000_000_000),
+    "max_payload": (1, 256 * 1024 * 1024),
+}
+_URLS = "sqlite:///path, postgresql://…, postgres://… or memory:"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How to reach and use a store.
+
+    Attributes:
+        url: ``sqlite:///path``, ``postgresql://…``, ``postgres://…`` or ``memory:``
+            (``DATABASE_URL``).
+        max_connections: The most connections or reader threads; they are opened on demand
+            (``EVENT_STORE_MAX_CONNECTIONS``).
+        batch_size: The most appends that share a transaction (``EVENT_STORE_BATCH_SIZE``).
+        snapshot_threshold: Events between automatic snapshots
+            (``EVENT_STORE_SNAPSHOT_THRESHOLD``).
+        schema: The PostgreSQL schema that holds the tables.
+        connect_timeout: Seconds until a server that does not answer is unavailable.
+        max_payload: The longest event or snapshot, in bytes of JSON.
+
+    Raises:
+        ConfigurationError: A value is out of its range.
+    """
+
+    url: str = "sqlite:///hitherto.db"
+    max_connections: int = 30
+    batch_size: int = 100
+    snapshot_threshold: int = 100
+    schema: str = "public"
+    connect_timeout: float = 10.0
+    max_payload: int = MAX_PAYLOAD
+
+    def __post_init__(self) -> None:
+        for name in _RANGES:
+            _check_range(name, getattr(self, name))
+        if not self.connect_timeout > 0:
+            raise ConfigurationError(f"connect_timeout={self.connect_timeout}: give seconds, > 0")
+
+    def __repr__(self) -> str:
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        values["url"] = without_password(self.url)
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in values.items())})"
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> Self:
+        """Settings from environment variables; arguments that are not None win.
+
+        Raises:
+            ConfigurationError: A variable or an argument has a wrong value.
+        """
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {
+            name: _parsed(name, variable, environ[variable])
+            for name, variable in _VARIABLES.items()
+            if environ.get(variable) and arguments.get(name) is None
+        }
+        values.update({name: value for name, value in arguments.items() if value is not None})
+        return cls(**values)
+
+
+def connect(
+    url: str | None = None,
+    *,
+    max_connections: int | None = None,
+    batch_size: int | None = None,
+    snapshot_threshold: int | None = None,
+    schema: str | None = None,
+    connect_timeout: float | None = None,
+    max_payload: int | None = None,
+    codec: Codec | None = None,
+    clock: Clock = utc_now,
+    new_id: IdFactory = time_ordered_id,
+    instrumentation: Instrumentation | None = None,
+    logger: logging.Logger | None = None,
+) -> Store:
+    """A store; open it with ``async with``.
+
+    Args:
+        url: ``sqlite:///path``, ``postgresql://…``, ``postgres://…`` or ``memory:``; left out:
+            ``DATABASE_URL``, else ``sqlite:///hitherto.db``.
+        max_connections: See `Settings`, as for the next five; left out: the environment's.
+        batch_size: See `Settings`.
+        snapshot_threshold: See `Settings`.
+        schema: See `Settings`.
+        connect_timeout: See `Settings`.
+        max_payload: See `Settings`; it applies to the default codec.
+        codec: How values become JSON text.
+        clock: Tells the time of a save, with a time zone.
+        new_id: Makes event ids.
+        instrumentation: Hooks for metrics and traces.
+        logger: Where the store logs; ``logging.getLogger("hitherto")`` if left out.
+
+    Raises:
+        ConfigurationError: The URL or a setting is wrong, or the driver is not installed. The
+            server is not contacted yet.
+    """
+    settings = Settings.from_environment(
+        url=url,
+        max_connections=max_connections,
+        batch_size=batch_size,
+        snapshot_threshold=snapshot_threshold,
+        schema=schema,
+        connect_timeout=connect_timeout,
+        max_payload=max_payload,
+    )
+    return Store(
+        _backend(settings),
+        codec=codec or JsonCodec(max_payload=settings.max_payload),
+        clock=clock,
+        new_id=new_id,
+        instrumentation=instrumentation,
+        logger=logger,
+        snapshot_threshold=settings.snapshot_threshold,
+    )
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown: without its password and its query."""
+    head, _, tail = url.partition("://")
+    authority, slash, path = tail.partition("/")
+    user, at, hosts = authority.rpartition("@")
+    user = user.partition(":")[0] + (":***" if ":" in user else "")
+    shown = f"{user}{at}{hosts}{slash}{path.partition('?')[0]}"
+    return f"{head}://{shown}" if tail else head
+
+
+def _backend(settings: Settings) -> Backend:
+    scheme = settings.url.partition(":")[0]
+    if scheme == "sqlite":
+        return _sqlite(settings)
+    if scheme in {"postgresql", "postgres"}:
+        return _postgres(settings)
+    if settings.url == "memory:":
+        from hitherto.infrastructure.memory import MemoryStore  # noqa: PLC0415
+
+        return MemoryStore()
+    raise ConfigurationError(f"{without_password(settings.url)!r} is no store's URL: use {_URLS}")
+
+
+def _sqlite(settings: Settings) -> Backend:
+    from hitherto.infrastructure.sqlite import SqliteStore  # noqa: PLC0415
+
+    parts = urlsplit(settings.url)
+    path = unquote(parts.path.removeprefix("/"))
+    if parts.netloc or parts.query or not path or not settings.url.startswith("sqlite:///"):
+        raise ConfigurationError(
+            f"{settings.url!r}: write sqlite:///relative/path or sqlite:////absolute/path, "
+            "without a host and a query"
+        )
+    if path == ":memory:":
+        raise ConfigurationError(f"{settings.url!r}: for a store in memory use the URL memory:")
+    return SqliteStore(path, max_readers=settings.max_connections)
+
+
+def _postgres(settings: Settings) -> Backend:
+    try:
+        from hitherto.infrastructure.postgres import PostgresStore  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            "PostgreSQL needs its driver: pip install 'hitherto[postgres]'"
+        ) from error
+    return PostgresStore(
+        settings.url,
+        schema=settings.schema,
+        max_connections=settings.max_connections,
+        connect_timeout=settings.connect_timeout,
+    )
+
+
+def _parsed(name: str, variable: str, text: str) -> str | int:
+    if name not in _RANGES:
+        return text
+    try:
+        value = int(text)
+    except ValueError:
+        value = None
+    if value is None or not _in_range(name, value):
+        low, high = _RANGES[name]
+        raise ConfigurationError(f"{variable}={text!r}: give an integer from {low} to {high}")
+    return value
+
+
+def _check_range(name: str, value: Any) -> None:
+    if not isinstance(value, int) or not _in_range(name, value):
+        low, high = _RANGES[name]
+        raise ConfigurationError(f"{name}={value!r}: give an integer from {low} to {high}")
+
+
+def _in_range(name: str, value: int) -> bool:
+    low, high = _RANGES[name]
+    return low <= value <= high

@@ -1,0 +1,234 @@
+"""`Aggregate`: an object whose state is the fold of its events."""
+
+import copy
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any, ClassVar, Generic, TypeVar, get_origin, get_type_hints
+from uuid import UUID
+
+from hitherto.domain.definition import Definition, base_arguments, events_of, is_open
+from hitherto.domain.event import Event
+from hitherto.domain.identifiers import check_identifier
+from hitherto.domain.recorded import RecordedEvent
+from hitherto.errors import AggregateIDMismatch, InvalidAggregateState, InvalidInput
+
+E = TypeVar("E", bound=Event)
+
+_IMMUTABLE = (
+    str, bytes, int, float, complex, bool, type(None), Decimal, UUID, Enum,
+    datetime, date, time, timedelta,
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Unsaved(Generic[E]):
+    """A recorded event that is not saved yet.
+
+    `envelope` is what the first attempt to save it sent: a second attempt sends the same event
+    id again, which is how the store tells a repetition from a rival.
+    """
+
+    event: E
+    occurred_at: datetime | None
+    envelope: Any = None
+
+
+class Aggregate(Generic[E]):
+    """Base of your aggregates; `E`, a union of event classes, is the whole declaration.
+
+    Annotated fields are the state; they are changed in `apply` alone. Methods decide: they check
+    the state and `record` events. A mutable default is copied for each instance.
+
+    Args (of the class statement):
+        type: The stored name; the class's name if left out.
+        snapshot_version: Bump it when older snapshots must not be used any more.
+
+    Attributes:
+        id: The aggregate's id, unique in the store.
+        version: How many of its events are saved.
+        pending: Its recorded events that are not saved yet; they stay when a save fails.
+
+    Raises:
+        InvalidInput: The id is empty, over 255 characters, or holds a NUL or a lone surrogate.
+        TypeError: At definition, for a union that names no event classes or a field whose name
+            is taken.
+    """
+
+    definition: ClassVar[Definition]
+    _mutable_defaults: ClassVar[Mapping[str, Any]] = {}
+
+    def __init_subclass__(
+        cls, *, type: str | None = None, snapshot_version: int = 1, **options: Any
+    ) -> None:
+        super().__init_subclass__(**options)
+        arguments = base_arguments(cls, Aggregate)
+        if arguments and is_open(arguments[0]):
+            return
+        if arguments:
+            events = events_of(arguments[0], cls)
+        elif hasattr(cls, "definition"):
+            events = dict(cls.definition.events)
+        else:
+            raise TypeError(f"{cls.__qualname__}: say which events, as in Aggregate[UserEvent]")
+        fields = _state_fields(cls)
+        cls._mutable_defaults = {
+            name: default
+            for name in fields
+            if not isinstance(default := getattr(cls, name, None), _IMMUTABLE)
+        }
+        cls.definition = Definition(
+            aggregate_type=type or cls.__name__,
+            events=events,
+            fold=cls.apply,
+            owner=cls,
+            fields=fields,
+            state_types=lambda: _state_types(cls, fields),
+            snapshot_version=snapshot_version,
+        )
+
+    def __init__(self, id: str) -> None:
+        self._id = check_identifier("aggregate id", id)
+        self._version = 0
+        self._snapshot_version = 0
+        self._unsaved: list[Unsaved[E]] = []
+        self._saving = False
+        for name, default in self._mutable_defaults.items():
+            setattr(self, name, copy.deepcopy(default))
+
+    def __repr__(self) -> str:
+        return (
+            f"<{self.definition.aggregate_type} {self._id!r} version={self._version} "
+            f"pending={len(self._unsaved)}>"
+        )
+
+    @property
+    def id(self) -> str:
+        """The aggregate's id, unique in the store."""
+        return self._id
+
+    @property
+    def version(self) -> int:
+        """How many of its events are saved."""
+        return self._version
+
+    @property
+    def pending(self) -> tuple[E, ...]:
+        """Recorded events that are not saved yet, oldest first."""
+        return tuple(unsaved.event for unsaved in self._unsaved)
+
+    def apply(self, event: E) -> None:
+        """Fold one event into the state: set fields, and nothing else.
+
+        It is called by `record` and by every load. It may not refuse: what happened, happened.
+        """
+        raise NotImplementedError(f"{type(self).__qualname__} needs a method apply(self, event)")
+
+    def record(self, event: E, *, occurred_at: datetime | None = None) -> None:
+        """Decide `event`: apply it, and keep it as pending until the aggregate is saved.
+
+        Args:
+            event: An instance of one of the classes in the aggregate's union.
+            occurred_at: When it happened, with a time zone; the time of the save if left out.
+
+        Raises:
+            InvalidInput: The event's class is not in the union, or the time has no zone.
+        """
+        if type(event) not in self.definition.event_classes:
+            raise InvalidInput(
+                f"{type(event).__qualname__} is not an event of {type(self).__qualname__}: "
+                f"add it to the union, which has {sorted(self.definition.events)}"
+            )
+        if occurred_at is not None and occurred_at.utcoffset() is None:
+            raise InvalidInput(
+                f"occurred_at={occurred_at} has no time zone: give one, such as tzinfo=UTC"
+            )
+        self.apply(event)
+        self._unsaved.append(Unsaved(event, occurred_at))
+
+    def fold(self, history: Iterable[RecordedEvent[E]]) -> None:
+        """Apply recorded events that follow the current version.
+
+        Raises:
+            AggregateIDMismatch: An event is of another id or another type of aggregate.
+            InvalidAggregateState: A gap or a repetition in the versions, or pending events.
+        """
+        self._fold(
+            (recorded.version, recorded.event) for recorded in history if self._is_own(recorded)
+        )
+
+    def _is_own(self, recorded: RecordedEvent[E]) -> bool:
+        check_aggregate_type(self.definition, recorded.aggregate_id, recorded.aggregate_type)
+        if recorded.aggregate_id != self._id:
+            raise AggregateIDMismatch(
+                f"event {recorded.event_id} belongs to {recorded.aggregate_id!r}, not {self._id!r}"
+            )
+        return True
+
+    def _fold(self, events: Iterable[tuple[int, E]]) -> None:
+        if self._unsaved:
+            raise InvalidAggregateState(f"{self!r} has pending events: save or drop it first")
+        apply = self.apply
+        expected = self._version
+        for version, event in events:
+            expected += 1
+            if version != expected:
+                raise InvalidAggregateState(
+                    f"the history of {self._id!r} has version {version} "
+                    f"where {expected} was expected"
+                )
+            apply(event)
+            self._version = version
+
+    def _capture(self) -> dict[str, Any]:
+        """The state's fields that are set."""
+        return {name: getattr(self, name) for name in self.definition.fields if hasattr(self, name)}
+
+    def _restore(self, version: int, state: Mapping[str, Any]) -> None:
+        """Take on a state captured at `version`."""
+        for name, value in state.items():
+            setattr(self, name, value)
+        self._version = version
+
+    def _saved(self, count: int) -> None:
+        """The first `count` pending events are in the store."""
+        del self._unsaved[:count]
+        self._version += count
+
+
+def check_aggregate_type(definition: Definition, aggregate_id: str, stored_type: str) -> None:
+    """Raise `AggregateIDMismatch` unless `stored_type` is the definition's own."""
+    if stored_type != definition.aggregate_type:
+        raise AggregateIDMismatch(
+            f"{aggregate_id!r} is a {stored_type}, not a {definition.aggregate_type}: "
+            "an id belongs to one type of aggregate"
+        )
+
+
+def _state_fields(cls: type) -> tuple[str, ...]:
+    """The names of the annotated fields of `cls` and its bases, `Aggregate` left out."""
+    names: dict[str, None] = {}
+    for base in reversed(cls.__mro__):
+        if base in Aggregate.__mro__:
+            continue
+        for name, annotation in inspect.get_annotations(base).items():
+            if not _is_class_variable(annotation):
+                names[name] = None
+    taken = [name for name in names if hasattr(Aggregate, name)]
+    if taken:
+        raise TypeError(f"{cls.__qualname__}: a state field may not be named {taken[0]!r}")
+    return tuple(names)
+
+
+def _is_class_variable(annotation: Any) -> bool:
+    if isinstance(annotation, str):
+        return annotation.removeprefix("typing.").startswith("ClassVar")
+    return annotation is ClassVar or get_origin(annotation) is ClassVar
+
+
+def _state_types(cls: type, fields: tuple[str, ...]) -> dict[str, Any]:
+    hints = get_type_hints(cls, include_extras=True)
+    return {name: hints[name] for name in fields}

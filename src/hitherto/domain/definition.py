@@ -1,0 +1,76 @@
+"""`Definition`: what an aggregate class or a decider declares, read once at definition."""
+
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from hitherto.domain.event import Event, check_event_class
+from hitherto.domain.identifiers import check_identifier
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Definition:
+    """The declaration of one kind of aggregate.
+
+    Attributes:
+        aggregate_type: The stored name.
+        events: The event classes of its union, by stored name.
+        fold: The function that folds an event into the state.
+        owner: The class that declares it all.
+        fields: The names of the state's fields.
+        state_types: The fields' types, resolved when first needed.
+        snapshot_version: Bumped by hand to refuse older snapshots.
+    """
+
+    aggregate_type: str
+    events: Mapping[str, type[Event]]
+    fold: Callable[..., Any]
+    owner: type
+    fields: tuple[str, ...]
+    state_types: Callable[[], Mapping[str, Any]]
+    snapshot_version: int = 1
+    event_classes: frozenset[type[Event]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        check_identifier(f"the stored name of {self.owner.__name__}", self.aggregate_type)
+        object.__setattr__(self, "event_classes", frozenset(self.events.values()))
+
+
+def base_arguments(cls: type, generic: type) -> tuple[Any, ...] | None:
+    """The type arguments that `cls` gives to its direct base `generic`; None if it gives none."""
+    for base in getattr(cls, "__orig_bases__", ()):
+        if get_origin(base) is generic:
+            return get_args(base)
+    return None
+
+
+def events_of(union: Any, owner: type) -> dict[str, type[Event]]:
+    """The event classes of a union, by stored name.
+
+    Raises:
+        TypeError: A member is no event class, or two bear one stored name.
+    """
+    union = getattr(union, "__value__", union)  # `type UserEvent = …` of Python 3.12
+    is_union = get_origin(union) in {Union, types.UnionType}
+    events: dict[str, type[Event]] = {}
+    for member in get_args(union) if is_union else (union,):
+        try:
+            cls = check_event_class(member)
+        except TypeError as error:
+            raise TypeError(
+                f"{owner.__qualname__}: {error}; give a union of event classes that are already "
+                "defined, such as Aggregate[UserCreated | UserRenamed]"
+            ) from None
+        rival = events.setdefault(cls.__event_type__, cls)
+        if rival is not cls:
+            raise TypeError(
+                f"{owner.__qualname__}: {rival.__qualname__} and {cls.__qualname__} bear one "
+                f"stored name, {cls.__event_type__!r}; give one of them another type="
+            )
+    return events
+
+
+def is_open(argument: Any) -> bool:
+    """Whether a type argument is still a type variable, as in a generic base class."""
+    return isinstance(argument, TypeVar)

@@ -1,0 +1,136 @@
+"""`Event`: an immutable fact."""
+
+import collections
+import collections.abc
+import dataclasses
+from typing import Annotated, Any, ClassVar, dataclass_transform, get_args, get_origin
+
+import msgspec
+
+from hitherto.domain.identifiers import check_identifier
+
+MAX_SCHEMA_VERSION = 32_767
+
+_MUTABLE: dict[object, str] = {
+    list: "tuple",
+    set: "frozenset",
+    dict: "Mapping",
+    bytearray: "bytes",
+    collections.deque: "tuple",
+    collections.defaultdict: "Mapping",
+    collections.OrderedDict: "Mapping",
+    collections.Counter: "Mapping",
+    collections.abc.MutableSequence: "tuple",
+    collections.abc.MutableSet: "frozenset",
+    collections.abc.MutableMapping: "Mapping",
+}
+
+
+def _refuse_mutable_fields(cls: type[msgspec.Struct]) -> None:
+    try:
+        fields = msgspec.structs.fields(cls)
+    except NameError:
+        return  # A forward reference: checked again when a union names the class.
+    for field in fields:
+        found = _mutable_part(field.type, set())
+        if found is not None:
+            part, remedy = found
+            raise TypeError(
+                f"{cls.__qualname__}.{field.name}: an event is immutable, but {part} is not; "
+                f"use {remedy}"
+            )
+
+
+def _mutable_part(annotation: Any, seen: set[Any]) -> tuple[str, str] | None:
+    """The first mutable type inside `annotation`, with what to use in its place."""
+    origin = get_origin(annotation) or annotation
+    if origin is Annotated:
+        return _mutable_part(get_args(annotation)[0], seen)
+    try:
+        remedy = _MUTABLE.get(origin)
+    except TypeError:  # An unhashable literal: a value, not a type.
+        return None
+    if remedy is not None:
+        return getattr(origin, "__name__", str(origin)), remedy
+    if isinstance(origin, type) and origin not in seen:
+        seen.add(origin)
+        found = _mutable_structure(origin, seen)
+        if found is not None:
+            return found
+    for argument in get_args(annotation):
+        found = _mutable_part(argument, seen)
+        if found is not None:
+            return found
+    return None
+
+
+def _mutable_structure(cls: type, seen: set[Any]) -> tuple[str, str] | None:
+    if issubclass(cls, msgspec.Struct):
+        if not cls.__struct_config__.frozen:
+            return cls.__qualname__, "a frozen struct (frozen=True)"
+        parts = [field.type for field in msgspec.structs.fields(cls)]
+    elif dataclasses.is_dataclass(cls):
+        if not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+            return cls.__qualname__, "a frozen dataclass (frozen=True)"
+        parts = [field.type for field in dataclasses.fields(cls)]
+    else:
+        return None
+    return next((found for part in parts if (found := _mutable_part(part, seen))), None)
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
+class EventMeta(msgspec.StructMeta):
+    """Makes each subclass of `Event` a frozen, keyword-only struct with a stored name."""
+
+    def __new__(
+        mcls,
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        *,
+        type: str | None = None,
+        schema: int = 1,
+    ) -> Any:
+        """Define an event class.
+
+        Args:
+            name: The class's name.
+            bases: Its bases.
+            namespace: Its body.
+            type: The stored name; the class's name if left out.
+            schema: The version of the event's fields, from 1; stored beside every event.
+        """
+        event_type = check_identifier(f"the stored name of event class {name}", type or name)
+        if not 1 <= schema <= MAX_SCHEMA_VERSION:
+            raise TypeError(f"{name}: schema={schema}, but a schema version is 1 … 32767")
+        cls: Any = super().__new__(
+            mcls, name, bases, namespace, frozen=True, kw_only=True, gc=False, weakref=False
+        )
+        cls.__event_type__ = event_type
+        cls.__schema_version__ = schema
+        _refuse_mutable_fields(cls)
+        return cls
+
+
+class Event(msgspec.Struct, metaclass=EventMeta):
+    """An immutable business fact, named in the past tense.
+
+    Subclass it and annotate fields; they are keyword-only. Its stored name is the class name, or
+    ``class UserCreated(Event, type="user-created", schema=2)``. Fields of a mutable type are
+    refused at definition: use tuple, frozenset, `Mapping` and frozen structs.
+
+    Raises:
+        TypeError: At definition, for a field of a mutable type.
+        InvalidInput: At definition, for a stored name that cannot be stored.
+    """
+
+    __event_type__: ClassVar[str]
+    __schema_version__: ClassVar[int]
+
+
+def check_event_class(cls: object) -> type[Event]:
+    """Return `cls` if it is an event class whose fields are all known and immutable."""
+    if not (isinstance(cls, type) and issubclass(cls, Event) and cls is not Event):
+        raise TypeError(f"{cls!r} is not a subclass of Event")
+    _refuse_mutable_fields(cls)
+    return cls

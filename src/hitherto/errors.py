@@ -1,0 +1,112 @@
+"""Every error that hitherto raises on purpose.
+
+::
+
+    HithertoError
+    ├── ConfigurationError         a URL, setting or missing extra (also a ValueError)
+    ├── InvalidInput               refused before any I/O (also a ValueError)
+    ├── AggregateError
+    │   ├── AggregateIDMismatch        an event or aggregate of another id or type
+    │   ├── AggregateVersionConflict   another writer was first
+    │   ├── AggregateNotFound          no event under this id
+    │   ├── AggregateLocked            an open transaction holds the aggregate
+    │   └── InvalidAggregateState      a decision or a fold that makes no sense
+    └── EventStoreError
+        ├── EventStoreUnavailable      no connection, or it broke
+        ├── EventSerializationFailed   an event cannot be written or read
+        ├── SnapshotNotSupported       a state that cannot be encoded
+        └── SchemaMismatch             tables newer than the code, missing, or of another encoding
+
+A driver's error is wrapped once, in its backend, and is the ``__cause__``.
+"""
+
+
+class HithertoError(Exception):
+    """The base of all errors of this package."""
+
+
+class ConfigurationError(HithertoError, ValueError):
+    """A URL or a setting is wrong, or the extra that it needs is not installed."""
+
+
+class InvalidInput(HithertoError, ValueError):
+    """A value was refused before any I/O; the message names it and the remedy."""
+
+
+class AggregateError(HithertoError):
+    """The base of errors about one aggregate."""
+
+
+class AggregateIDMismatch(AggregateError):
+    """An event, or an aggregate, of another id or another type."""
+
+
+class AggregateVersionConflict(AggregateError):
+    """Another writer appended first; nothing of this append was written.
+
+    Attributes:
+        aggregate_id: The aggregate.
+        expected: The version that this append was decided on.
+        actual: The version that the store holds.
+    """
+
+    def __init__(self, aggregate_id: str, expected: int, actual: int) -> None:
+        super().__init__(aggregate_id, expected, actual)
+        self.aggregate_id = aggregate_id
+        self.expected = expected
+        self.actual = actual
+
+    def __str__(self) -> str:
+        return (
+            f"aggregate {self.aggregate_id!r} is at version {self.actual}, "
+            f"not at the expected {self.expected}: load it again and decide anew"
+        )
+
+
+class AggregateNotFound(AggregateError):
+    """There is no event under this id.
+
+    Attributes:
+        aggregate_id: The id that was looked for.
+    """
+
+    def __init__(self, aggregate_id: str, aggregate_type: str, version: int | None = None) -> None:
+        super().__init__(aggregate_id, aggregate_type, version)
+        self.aggregate_id = aggregate_id
+        self.aggregate_type = aggregate_type
+        self.version = version
+
+    def __str__(self) -> str:
+        at = "" if self.version is None else f" at version {self.version}"
+        return f"there is no {self.aggregate_type} with id {self.aggregate_id!r}{at}"
+
+
+class AggregateLocked(AggregateError):
+    """Another transaction holds an uncommitted append of this aggregate; try again later.
+
+    Nothing of this append was written.
+    """
+
+
+class InvalidAggregateState(AggregateError):
+    """A decision that the aggregate's state forbids, or a fold that is not contiguous."""
+
+
+class EventStoreError(HithertoError):
+    """The base of errors of the store."""
+
+
+class EventStoreUnavailable(EventStoreError):
+    """The store cannot be reached, or the connection broke under the operation."""
+
+
+class EventSerializationFailed(EventStoreError):
+    """An event cannot be encoded, or a stored one cannot be decoded by this code."""
+
+
+class SnapshotNotSupported(EventStoreError):
+    """The state of this aggregate cannot be encoded and restored unchanged."""
+
+
+class SchemaMismatch(EventStoreError):
+    """The database's tables and this code do not fit; the message says what to do."""

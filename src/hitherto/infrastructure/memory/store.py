@@ -1,0 +1,179 @@
+"""`MemoryStore`: the reference implementation of the ports. Nothing outlives it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from hitherto.application.records import (
+    Append,
+    Health,
+    LogPage,
+    Snapshot,
+    StoredEvent,
+    Stream,
+    check_group,
+    check_range,
+    refusal,
+)
+from hitherto.errors import InvalidInput
+
+
+class MemoryStore:
+    """Keeps everything in this process; one event loop at a time may use it."""
+
+    def __init__(self) -> None:
+        self._log: list[StoredEvent] = []
+        self._streams: dict[str, list[StoredEvent]] = {}
+        self._by_id: dict[UUID, StoredEvent] = {}
+        self._snapshots: dict[str, Snapshot] = {}
+
+    async def open(self) -> None:
+        """Nothing to open."""
+
+    async def close(self) -> None:
+        """Nothing to let go of: what was stored stays for as long as the object lives."""
+
+    async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+        """See `EventStore.append`."""
+        check_group(appends)
+        fresh = [self._check(append) for append in appends]
+        return tuple(
+            self._write(append, standing) for append, standing in zip(appends, fresh, strict=True)
+        )
+
+    async def load(
+        self, aggregate_id: str, *, fingerprint: str | None, to_version: int | None = None
+    ) -> Stream:
+        """See `EventStore.load`."""
+        events = self._streams.get(aggregate_id, [])[:to_version]
+        stored = self._snapshots.get(aggregate_id) if fingerprint is not None else None
+        if stored is not None and to_version is not None and stored.version > to_version:
+            stored = None
+        usable = stored if stored is not None and stored.fingerprint == fingerprint else None
+        first = usable.version - 1 if usable is not None else 0
+        return Stream(
+            snapshot=usable,
+            unusable=stored.version if stored is not None and usable is None else None,
+            events=[
+                (
+                    event.version,
+                    event.event_type,
+                    event.schema_version,
+                    event.data,
+                    event.aggregate_type,
+                )
+                for event in events[first:]
+            ],
+        )
+
+    async def load_many(
+        self, aggregate_ids: Sequence[str], *, fingerprint: str | None
+    ) -> Mapping[str, Stream]:
+        """See `EventStore.load_many`."""
+        return {
+            aggregate_id: await self.load(aggregate_id, fingerprint=fingerprint)
+            for aggregate_id in aggregate_ids
+            if aggregate_id in self._streams
+        }
+
+    async def read(
+        self,
+        aggregate_id: str,
+        *,
+        from_version: int = 1,
+        to_version: int | None = None,
+        limit: int | None = None,
+        backward: bool = False,
+    ) -> Sequence[StoredEvent]:
+        """See `EventStore.read`."""
+        check_range(from_version, to_version, limit)
+        found = self._streams.get(aggregate_id, [])[from_version - 1 : to_version]
+        return (found[::-1] if backward else found)[:limit]
+
+    async def read_all(
+        self,
+        *,
+        after: int = 0,
+        limit: int = 1000,
+        event_types: Sequence[str] | None = None,
+        aggregate_types: Sequence[str] | None = None,
+    ) -> LogPage:
+        """See `EventStore.read_all`."""
+        check_range(1, None, limit)
+        events: list[StoredEvent] = []
+        for event in self._log[max(after, 0) :]:
+            if (event_types is None or event.event_type in event_types) and (
+                aggregate_types is None or event.aggregate_type in aggregate_types
+            ):
+                events.append(event)
+                if len(events) == limit:
+                    return LogPage(events=events, checkpoint=event.position)
+        return LogPage(events=events, checkpoint=max(after, len(self._log)))
+
+    async def watermark(self) -> int:
+        """See `EventStore.watermark`."""
+        return len(self._log)
+
+    async def health_check(self) -> Health:
+        """See `EventStore.health_check`."""
+        return Health(
+            status="degraded",
+            backend="memory",
+            latency=0.0,
+            problems=("events are kept in memory only: they end with the process",),
+        )
+
+    async def save_snapshot(self, snapshot: Snapshot, *, replacing: int | None = None) -> bool:
+        """See `SnapshotStore.save_snapshot`."""
+        kept = self._snapshots.get(snapshot.aggregate_id)
+        if kept is not None and kept.version >= snapshot.version and kept.version != replacing:
+            return False
+        self._snapshots[snapshot.aggregate_id] = snapshot
+        return True
+
+    async def read_snapshot(self, aggregate_id: str) -> Snapshot | None:
+        """See `SnapshotStore.read_snapshot`."""
+        return self._snapshots.get(aggregate_id)
+
+    def _check(self, append: Append) -> int:
+        """How many of the append's events stand already; raise if it has lost."""
+        stream = self._streams.get(append.aggregate_id, [])
+        actual = len(stream)
+        actual_type = stream[0].aggregate_type if stream else None
+        standing = 0
+        for event, stored in zip(append.events, stream[append.expected_version :], strict=False):
+            if event.event_id != stored.event_id:
+                break
+            standing += 1
+        at_head = actual == append.expected_version + standing
+        complete = standing == len(append.events)
+        if actual_type not in {None, append.aggregate_type} or not (at_head or complete):
+            raise refusal(append, actual, actual_type)
+        for event in append.events[standing:]:
+            if event.event_id in self._by_id:
+                raise InvalidInput(f"event id {event.event_id} is stored already: ids are unique")
+        return standing
+
+    def _write(self, append: Append, standing: int) -> int:
+        stream = self._streams.setdefault(append.aggregate_id, [])
+        now = datetime.now(UTC)
+        for version, event in enumerate(
+            append.events[standing:], append.expected_version + standing + 1
+        ):
+            stored = StoredEvent(
+                position=len(self._log) + 1,
+                event_id=event.event_id,
+                event_type=event.event_type,
+                schema_version=event.schema_version,
+                aggregate_id=append.aggregate_id,
+                aggregate_type=append.aggregate_type,
+                version=version,
+                data=event.data,
+                metadata=event.metadata,
+                occurred_at=event.occurred_at,
+                stored_at=now,
+            )
+            self._log.append(stored)
+            self._by_id[event.event_id] = stored
+            stream.append(stored)
+        return stream[append.expected_version + len(append.events) - 1].position
