@@ -13,6 +13,7 @@ from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.ports import Backend, Clock, Codec, IdFactory
 from hitherto.application.store import Store, time_ordered_id, utc_now
 from hitherto.errors import ConfigurationError
+from hitherto.infrastructure.urls import without_password
 
 _VARIABLES = {
     "url": "DATABASE_URL",
@@ -138,16 +139,6 @@ def connect(
         logger=logger,
         snapshot_threshold=settings.snapshot_threshold,
     )
-
-
-def without_password(url: str) -> str:
-    """The URL as it may be shown: without its password and its query."""
-    head, _, tail = url.partition("://")
-    authority, slash, path = tail.partition("/")
-    user, at, hosts = authority.rpartition("@")
-    user = user.partition(":")[0] + (":***" if ":" in user else "")
-    shown = f"{user}{at}{hosts}{slash}{path.partition('?')[0]}"
-    return f"{head}://{shown}" if tail else head
 
 
 def _backend(settings: Settings) -> Backend:

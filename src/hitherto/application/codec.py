@@ -152,7 +152,7 @@ class Serializer(Generic[E]):
             stored.data, stored.aggregate_type,
         )  # fmt: skip
         ((version, event),) = self.decode_stream(stored.aggregate_id, (row,))
-        flat = self._decode_metadata(stored.metadata) if stored.metadata else {}
+        flat: dict[str, Any] = self._decode_metadata(stored.metadata or "{}")
         return RecordedEvent(
             event=event,
             event_id=stored.event_id,

@@ -18,6 +18,7 @@ from hitherto.errors import (
 )
 
 MAX_VERSION = 2**31 - 1
+MAX_POSITION = 2**63 - 1
 
 StreamRow = tuple[int, str, int, str, str]
 """The narrow form of a stored event: version, event type, schema version, data, aggregate type."""
@@ -182,13 +183,24 @@ def check_range(from_version: int, to_version: int | None, limit: int | None) ->
     """Refuse a range of versions that makes no sense.
 
     Raises:
-        InvalidInput: A bound below 1, or a limit below 1.
+        InvalidInput: A bound or a limit that is below 1 or above any version.
     """
-    for name, value in (
-        ("from_version", from_version), ("to_version", to_version), ("limit", limit),
-    ):  # fmt: skip
-        if value is not None and value < 1:
-            raise InvalidInput(f"{name}={value}: versions and limits start at 1")
+    given = {"from_version": from_version, "to_version": to_version, "limit": limit}
+    for name, value in given.items():
+        if value is not None and not 1 <= value <= MAX_VERSION:
+            raise InvalidInput(f"{name}={value}: give 1 … {MAX_VERSION}")
+
+
+def check_page(after: int, limit: int) -> None:
+    """Refuse a page of the log that makes no sense.
+
+    Raises:
+        InvalidInput: A negative or impossible position, or a limit below 1.
+    """
+    if not 0 <= after <= MAX_POSITION:
+        raise InvalidInput(f"after={after}: give 0, or a position that the store has told")
+    if not 1 <= limit <= MAX_VERSION:
+        raise InvalidInput(f"limit={limit}: give 1 … {MAX_VERSION}")
 
 
 def refusal(append: Append, actual: int, actual_type: str | None) -> AggregateError:
@@ -212,8 +224,17 @@ def without_first(append: Append, count: int) -> Append:
 
 
 def utc(moment: datetime) -> datetime:
-    """The same moment, in UTC."""
-    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    """The same moment, in UTC.
+
+    Raises:
+        InvalidInput: It is before year 1 or after year 9999 there.
+    """
+    if moment.tzinfo is UTC:
+        return moment
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise InvalidInput(f"{moment} cannot be told in UTC: its year is out of range") from None
 
 
 _check_type_name = lru_cache(maxsize=4096)(check_identifier)

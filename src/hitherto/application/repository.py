@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -327,7 +327,7 @@ class Repository(Generic[A]):
         )
 
     @contextmanager
-    def _timed(self, operation: str) -> Iterator[None]:
+    def _timed(self, operation: str) -> Generator[None]:
         start = time.perf_counter()
         try:
             yield

@@ -1,6 +1,6 @@
 """From an aggregate's pending events to append requests, and back when they are stored."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from hitherto.errors import InvalidAggregateState
 
 
 @contextmanager
-def saving(aggregates: Iterable[Aggregate[Any]]) -> Iterator[None]:
+def saving(aggregates: Iterable[Aggregate[Any]]) -> Generator[None]:
     """Hold the aggregates: two tasks that save one object at once would count its events twice."""
     held: list[Aggregate[Any]] = []
     try:

@@ -134,11 +134,8 @@ def _sources(fold: Callable[..., Any], owner: type) -> list[str]:
         seen.add(code)
         sources.append(_source(function, code))
         for name in code.co_names:
-            used = inspect.getattr_static(owner, name, None) or module.get(name)
-            if isinstance(used, property):
-                used = used.fget
-            elif isinstance(used, staticmethod | classmethod):
-                used = used.__func__
+            used: Any = inspect.getattr_static(owner, name, None) or module.get(name)
+            used = getattr(used, "fget", None) or getattr(used, "__func__", used)
             if isinstance(used, types.FunctionType) and used.__module__ == owner.__module__:
                 waiting.append(used)
     return sources

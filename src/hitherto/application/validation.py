@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
 from uuid import UUID
 
 import msgspec
@@ -88,13 +88,11 @@ def _parts(value: Any) -> Iterable[tuple[str, Any]]:
         fields = dataclasses.fields(value)
         return ((f".{field.name}", getattr(value, field.name)) for field in fields)
     if isinstance(value, Mapping):
-        return _mapping_parts(value)
+        mapping: Mapping[Any, Any] = value
+        return (
+            part for key, item in mapping.items() for part in ((" key", key), (f"[{key!r}]", item))
+        )
     if isinstance(value, list | tuple | set | frozenset):
-        return ((f"[{index}]", part) for index, part in enumerate(value))
+        items = cast("Iterable[Any]", value)
+        return ((f"[{index}]", item) for index, item in enumerate(items))
     return ()
-
-
-def _mapping_parts(value: Mapping[Any, Any]) -> Iterable[tuple[str, Any]]:
-    for key, part in value.items():
-        yield " key", key
-        yield f"[{key!r}]", part

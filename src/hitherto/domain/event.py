@@ -64,7 +64,7 @@ def _mutable_part(annotation: Any, seen: set[Any]) -> tuple[str, str] | None:
     return None
 
 
-def _mutable_structure(cls: type, seen: set[Any]) -> tuple[str, str] | None:
+def _mutable_structure(cls: type[Any], seen: set[Any]) -> tuple[str, str] | None:
     if issubclass(cls, msgspec.Struct):
         if not cls.__struct_config__.frozen:
             return cls.__qualname__, "a frozen struct (frozen=True)"

@@ -1,6 +1,6 @@
 """`Metadata`: what is known about an event besides the fact itself."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -72,7 +72,7 @@ def metadata_context(
     causation_id: str | None = None,
     actor: str | None = None,
     **extra: MetadataValue,
-) -> Iterator[Metadata]:
+) -> Generator[Metadata]:
     """Every save inside the block inherits this metadata; blocks nest, and tasks inherit it.
 
     A web application sets it once a request::

@@ -12,6 +12,7 @@ from hitherto.application.records import (
     StoredEvent,
     Stream,
     check_group,
+    check_page,
     check_range,
     refusal,
 )
@@ -99,9 +100,9 @@ class MemoryStore:
         aggregate_types: Sequence[str] | None = None,
     ) -> LogPage:
         """See `EventStore.read_all`."""
-        check_range(1, None, limit)
+        check_page(after, limit)
         events: list[StoredEvent] = []
-        for event in self._log[max(after, 0) :]:
+        for event in self._log[after:]:
             if (event_types is None or event.event_type in event_types) and (
                 aggregate_types is None or event.aggregate_type in aggregate_types
             ):

@@ -1,0 +1,57 @@
+"""The driver's errors, wrapped once."""
+
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import asyncpg
+
+from hitherto.errors import (
+    AggregateLocked,
+    EventStoreError,
+    EventStoreUnavailable,
+    HithertoError,
+    InvalidInput,
+    SchemaMismatch,
+)
+
+_LOCKED = {"55P03", "40P01", "40001"}
+_UNAVAILABLE_CLASSES = {"08", "28", "3D", "53", "57", "58"}
+_UNAVAILABLE = {"25006", "HH002"}
+_SCHEMA = {"3F000", "42501", "42P01", "42703", "42883"}
+
+
+@contextmanager
+def translated(where: str) -> Generator[None]:
+    """Raise the driver's errors as hitherto's; `where` names the server, without secrets."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        raise _server_error(error, where) from error
+    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        raise EventStoreUnavailable(f"{where} cannot be reached: {_told(error)}") from error
+
+
+def _server_error(error: asyncpg.PostgresError, where: str) -> HithertoError:
+    state = error.sqlstate or ""
+    if state in _LOCKED:
+        return AggregateLocked(
+            "another transaction holds the aggregate; nothing was written, try again: "
+            f"{_told(error)}"
+        )
+    if state == "23505" and error.constraint_name == "event_store_pkey":
+        found = re.search(r"=\(([^)]*)\)", error.detail or "")
+        event_id = found[1] if found else "?"
+        return InvalidInput(f"event id {event_id} is stored already: ids are unique")
+    if state in _UNAVAILABLE or state[:2] in _UNAVAILABLE_CLASSES:
+        return EventStoreUnavailable(f"{where} refuses to serve: {_told(error)}")
+    if state in _SCHEMA:
+        return SchemaMismatch(
+            f"{_told(error)}: create or migrate the tables with a role that may (the SQL is "
+            "printed by `hitherto schema`), and grant this role the use of them"
+        )
+    return EventStoreError(f"{where}: {_told(error)}")
+
+
+def _told(error: BaseException) -> str:
+    return str(error) or type(error).__name__

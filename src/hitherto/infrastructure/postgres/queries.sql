@@ -1,0 +1,102 @@
+-- name: load
+-- A snapshot if there is one (schema version 0; without data if it has another fingerprint), then
+-- the events from its version on.
+(SELECT s.version, s.fingerprint::text, 0,
+        CASE WHEN s.fingerprint = $2::text THEN s.snapshot_data::text END, s.aggregate_type::text
+ FROM {schema}.aggregate_snapshots s
+ WHERE s.aggregate_id = $1 AND s.version <= $3 AND $2::text IS NOT NULL)
+UNION ALL
+(SELECT e.event_version, e.event_type::text, e.schema_version, e.event_data::text,
+        e.aggregate_type::text
+ FROM {schema}.event_store e
+ WHERE e.aggregate_id = $1 AND e.event_version <= $3
+   AND e.event_version >= coalesce((
+       SELECT s.version FROM {schema}.aggregate_snapshots s
+       WHERE s.aggregate_id = $1 AND s.fingerprint = $2::text AND s.version <= $3), 1)
+ ORDER BY e.event_version)
+
+-- name: load_many
+-- The same for many aggregates; the first column tells which.
+SELECT ids.id, found.* FROM unnest($1::text[]) AS ids (id)
+CROSS JOIN LATERAL (
+    SELECT s.version, s.fingerprint::text, 0 AS schema_version,
+           CASE WHEN s.fingerprint = $2::text THEN s.snapshot_data::text END,
+           s.aggregate_type::text
+    FROM {schema}.aggregate_snapshots s
+    WHERE s.aggregate_id = ids.id AND $2::text IS NOT NULL
+    UNION ALL
+    SELECT e.event_version, e.event_type::text, e.schema_version, e.event_data::text,
+           e.aggregate_type::text
+    FROM {schema}.event_store e
+    WHERE e.aggregate_id = ids.id
+      AND e.event_version >= coalesce((
+          SELECT s.version FROM {schema}.aggregate_snapshots s
+          WHERE s.aggregate_id = ids.id AND s.fingerprint = $2::text), 1)
+) AS found
+ORDER BY ids.id, found.schema_version > 0, found.version
+
+-- name: read_forward
+-- Events of one aggregate, oldest first.
+SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
+       event_version, event_data::text, metadata::text, occurred_at, created_at
+FROM {schema}.event_store
+WHERE aggregate_id = $1 AND event_version BETWEEN $2 AND $3
+ORDER BY event_version LIMIT $4
+
+-- name: read_backward
+-- Events of one aggregate, newest first.
+SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
+       event_version, event_data::text, metadata::text, occurred_at, created_at
+FROM {schema}.event_store
+WHERE aggregate_id = $1 AND event_version BETWEEN $2 AND $3
+ORDER BY event_version DESC LIMIT $4
+
+-- name: watermark
+-- Up to where the log can be read, and the highest position allocated.
+SELECT watermark, allocated FROM {schema}.read_watermark()
+
+-- name: read_all
+-- A page of the whole log, after a position and up to the watermark.
+SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
+       event_version, event_data::text, metadata::text, occurred_at, created_at
+FROM {schema}.event_store
+WHERE global_position > $1 AND global_position <= $2 {filters}
+ORDER BY global_position LIMIT $3
+
+-- name: append_events
+-- One append, or many that win or lose each for itself.
+SELECT * FROM {schema}.append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+
+-- name: append_together
+-- Appends that win or lose together.
+SELECT * FROM {schema}.append_together($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+
+-- name: save_snapshot
+-- Keep a snapshot unless one of its version or a later one is kept; $6 names the version of one
+-- that was found unusable.
+INSERT INTO {schema}.aggregate_snapshots AS kept
+    (aggregate_id, aggregate_type, version, fingerprint, snapshot_data)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (aggregate_id) DO UPDATE
+SET aggregate_type = excluded.aggregate_type, version = excluded.version,
+    fingerprint = excluded.fingerprint, snapshot_data = excluded.snapshot_data, created_at = now()
+WHERE kept.version < excluded.version OR kept.version = $6::int
+RETURNING 1
+
+-- name: read_snapshot
+-- The snapshot that is kept of one aggregate.
+SELECT aggregate_id, aggregate_type, version, fingerprint, snapshot_data::text
+FROM {schema}.aggregate_snapshots WHERE aggregate_id = $1
+
+-- name: health
+-- What the promises depend on, and who holds the readers back the longest.
+SELECT (SELECT max(version) FROM {schema}.hitherto_migrations) AS schema_version,
+       pg_is_in_recovery() AS standby,
+       current_setting('fsync') AS fsync,
+       current_setting('full_page_writes') AS full_page_writes,
+       current_setting('synchronous_commit') AS synchronous_commit,
+       (SELECT a.pid FROM {schema}.registered_appends() r
+        LEFT JOIN pg_stat_activity a USING (pid)
+        ORDER BY a.xact_start NULLS FIRST LIMIT 1) AS holder,
+       (SELECT extract(epoch FROM max(now() - a.xact_start))::float8
+        FROM {schema}.registered_appends() r JOIN pg_stat_activity a USING (pid)) AS held_seconds

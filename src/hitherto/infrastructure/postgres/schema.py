@@ -1,0 +1,109 @@
+"""The tables: made, migrated and checked."""
+
+from typing import Any
+
+from hitherto.errors import ConfigurationError, SchemaMismatch
+from hitherto.infrastructure.sql import migrations
+
+_OLDEST_SERVER = 14
+_BODY_TAG = "$hitherto$"
+
+
+class Schema:
+    """The PostgreSQL schema that holds one store's tables.
+
+    Raises:
+        ConfigurationError: The name is empty, over 63 bytes, or cannot be quoted.
+    """
+
+    def __init__(self, name: str) -> None:
+        if not name or "\0" in name or _BODY_TAG in name or not 0 < len(_bytes(name)) <= 63:
+            raise ConfigurationError(f"schema={name!r}: give a PostgreSQL name of 1 to 63 bytes")
+        self.name = name
+        self._identifier = '"' + name.replace('"', '""') + '"'
+
+    def sql(self, template: str) -> str:
+        """`template` with the schema's quoted name in its places."""
+        in_text = self._identifier.replace("'", "''")
+        return template.replace("{schema_text}", in_text).replace("{schema}", self._identifier)
+
+    async def prepare(self, connection: Any) -> None:
+        """Make or migrate the tables, if they are not up to date; else only look.
+
+        Raises:
+            SchemaMismatch: They are newer than the code, or the server does not fit.
+        """
+        await self._check_server(connection)
+        if await self._version(connection) < latest_version():
+            await connection.execute(
+                "SELECT pg_advisory_xact_lock(hashtextextended('hitherto.migrate', 0))"
+            )
+            await self._migrate(connection, await self._version(connection))
+
+    async def _check_server(self, connection: Any) -> None:
+        encoding = await connection.fetchval("SELECT current_setting('server_encoding')")
+        if encoding != "UTF8":
+            raise SchemaMismatch(
+                f"the database's encoding is {encoding}: events need a database in UTF8, made "
+                "with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+            )
+        server = connection.get_server_version()
+        if server.major < _OLDEST_SERVER:
+            raise SchemaMismatch(
+                f"the server is PostgreSQL {server.major}: {_OLDEST_SERVER} or later is needed"
+            )
+
+    async def _version(self, connection: Any) -> int:
+        table = self.sql("{schema}.hitherto_migrations")
+        if await connection.fetchval("SELECT to_regclass($1) IS NULL", table):
+            return 0
+        version = await connection.fetchval(f"SELECT max(version) FROM {table}")  # noqa: S608
+        if version and version > latest_version():
+            raise SchemaMismatch(
+                f"the tables in schema {self.name!r} have version {version}, this code knows "
+                f"{latest_version()}: upgrade hitherto"
+            )
+        return int(version or 0)
+
+    async def _migrate(self, connection: Any, version: int) -> None:
+        exists = await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", self.name
+        )
+        if not exists:
+            await connection.execute(self.sql("CREATE SCHEMA {schema}"))
+        await connection.execute(self.sql(_migrations_table()))
+        for number, text in migrations(__package__):
+            if number > version:
+                await connection.execute(self.sql(text))
+                await connection.execute(self.sql(_applied(number)))
+
+
+def latest_version() -> int:
+    """The version of the tables that this code makes."""
+    return migrations(__package__)[-1][0]
+
+
+def schema_sql(schema: str) -> str:
+    """All migrations as one script for a DBA, to be run once on a database without tables.
+
+    Raises:
+        ConfigurationError: The schema's name cannot be used.
+    """
+    steps = [f"{text}\n{_applied(number)}" for number, text in migrations(__package__)]
+    head = ["BEGIN;", "CREATE SCHEMA IF NOT EXISTS {schema};", _migrations_table()]
+    return Schema(schema).sql("\n".join([*head, *steps, "COMMIT;"]))
+
+
+def _migrations_table() -> str:
+    return """CREATE TABLE IF NOT EXISTS {schema}.hitherto_migrations (
+    version INTEGER NOT NULL PRIMARY KEY,
+    applied_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now()
+);"""
+
+
+def _applied(number: int) -> str:
+    return f"INSERT INTO {{schema}}.hitherto_migrations (version) VALUES ({number});"  # noqa: S608
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode(errors="replace")

@@ -1,0 +1,297 @@
+"""`PostgresStore`: the backend that is made for production."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hitherto.application.records import (
+    MAX_VERSION,
+    Append,
+    Health,
+    LogPage,
+    Snapshot,
+    StoredEvent,
+    Stream,
+    check_group,
+    check_page,
+    check_range,
+    refusal,
+    without_first,
+)
+from hitherto.errors import HithertoError, InvalidInput
+from hitherto.infrastructure.postgres.connections import Connections
+from hitherto.infrastructure.postgres.schema import Schema, latest_version
+from hitherto.infrastructure.sql import named_queries
+
+_HELD_TOO_LONG = 5.0  # seconds
+
+_FILTERS = {
+    (False, False): "",
+    (True, False): "AND event_type = ANY ($4)",
+    (False, True): "AND aggregate_type = ANY ($4)",
+    (True, True): "AND event_type = ANY ($4) AND aggregate_type = ANY ($5)",
+}
+
+
+class PostgresStore:
+    """Keeps events in PostgreSQL 14 or later.
+
+    Args:
+        url: ``postgresql://user:password@host:port/database``; several hosts, separated by
+            commas, for failover to the one that can be written.
+        schema: The schema that holds the tables.
+        max_connections: The most connections; they are opened on demand.
+        connect_timeout: Seconds until a server that does not answer is unavailable.
+
+    Raises:
+        ConfigurationError: The schema's name cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        schema: str = "public",
+        max_connections: int = 30,
+        connect_timeout: float = 10.0,
+    ) -> None:
+        self._schema = Schema(schema)
+        self._connections = Connections(url, limit=max_connections, timeout=connect_timeout)
+        self._sql = {
+            name: self._schema.sql(text) for name, text in named_queries(__package__).items()
+        }
+
+    async def open(self) -> None:
+        """See `EventStore.open`."""
+        await self._connections.open(self._schema.prepare)
+
+    async def close(self) -> None:
+        """See `EventStore.close`."""
+        await self._connections.close()
+
+    async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+        """See `EventStore.append`."""
+        check_group(appends)
+        name = "append_events" if len(appends) == 1 else "append_together"
+        found = await self._append(name, sorted(appends, key=lambda append: append.aggregate_id))
+        positions = [found[append.aggregate_id]["last_position"] for append in appends]
+        if None in positions:
+            return await self.append(
+                [_remaining(append, found[append.aggregate_id]) for append in appends]
+            )
+        return tuple(positions)
+
+    async def load(
+        self, aggregate_id: str, *, fingerprint: str | None, to_version: int | None = None
+    ) -> Stream:
+        """See `EventStore.load`."""
+        rows = await self._fetch("load", aggregate_id, fingerprint, to_version or MAX_VERSION)
+        return _stream(aggregate_id, rows)
+
+    async def load_many(
+        self, aggregate_ids: Sequence[str], *, fingerprint: str | None
+    ) -> Mapping[str, Stream]:
+        """See `EventStore.load_many`."""
+        rows = await self._fetch("load_many", list(dict.fromkeys(aggregate_ids)), fingerprint)
+        found: dict[str, list[Any]] = {}
+        for row in rows:
+            found.setdefault(row[0], []).append(tuple(row)[1:])
+        streams = {each: _stream(each, rows) for each, rows in found.items()}
+        return {each: stream for each, stream in streams.items() if stream.events}
+
+    async def read(
+        self,
+        aggregate_id: str,
+        *,
+        from_version: int = 1,
+        to_version: int | None = None,
+        limit: int | None = None,
+        backward: bool = False,
+    ) -> Sequence[StoredEvent]:
+        """See `EventStore.read`."""
+        check_range(from_version, to_version, limit)
+        name = "read_backward" if backward else "read_forward"
+        rows = await self._fetch(name, aggregate_id, from_version, to_version or MAX_VERSION, limit)
+        return [_stored_event(row) for row in rows]
+
+    async def read_all(
+        self,
+        *,
+        after: int = 0,
+        limit: int = 1000,
+        event_types: Sequence[str] | None = None,
+        aggregate_types: Sequence[str] | None = None,
+    ) -> LogPage:
+        """See `EventStore.read_all`."""
+        check_page(after, limit)
+        filters = [list(types) for types in (event_types, aggregate_types) if types is not None]
+        clause = _FILTERS[event_types is not None, aggregate_types is not None]
+        query = self._sql["read_all"].replace("{filters}", clause)
+        async with self._connections.session() as connection:
+            # Two statements, for the second must see what the first found released.
+            watermark: int = await connection.fetchval(self._sql["watermark"])
+            rows = await connection.fetch(query, after, watermark, limit, *filters)
+        events = [_stored_event(row) for row in rows]
+        full = len(events) == limit
+        return LogPage(
+            events=events, checkpoint=events[-1].position if full else max(after, watermark)
+        )
+
+    async def watermark(self) -> int:
+        """See `EventStore.watermark`."""
+        rows = await self._fetch("watermark")
+        position: int = rows[0]["watermark"]
+        return position
+
+    async def health_check(self) -> Health:
+        """See `EventStore.health_check`."""
+        try:
+            async with self._connections.session() as connection:
+                start = time.perf_counter()
+                (found,) = await connection.fetch(self._sql["health"])
+                latency = time.perf_counter() - start
+                lag = 0
+                if not found["standby"]:
+                    ((watermark, allocated),) = await connection.fetch(self._sql["watermark"])
+                    lag = allocated - watermark
+        except HithertoError as error:
+            return Health(status="unhealthy", backend="postgresql", problems=(str(error),))
+        problems = tuple(_problems(found))
+        standby: bool = found["standby"]
+        return Health(
+            status="unhealthy" if standby else "degraded" if problems else "healthy",
+            backend="postgresql",
+            latency=latency,
+            schema_version=found["schema_version"],
+            pool=self._connections.use(),
+            watermark_lag=lag,
+            problems=problems,
+        )
+
+    async def save_snapshot(self, snapshot: Snapshot, *, replacing: int | None = None) -> bool:
+        """See `SnapshotStore.save_snapshot`."""
+        rows = await self._fetch(
+            "save_snapshot",
+            snapshot.aggregate_id,
+            snapshot.aggregate_type,
+            snapshot.version,
+            snapshot.fingerprint,
+            snapshot.data,
+            replacing,
+        )
+        return bool(rows)
+
+    async def read_snapshot(self, aggregate_id: str) -> Snapshot | None:
+        """See `SnapshotStore.read_snapshot`."""
+        rows = await self._fetch("read_snapshot", aggregate_id)
+        if not rows:
+            return None
+        _, aggregate_type, version, fingerprint, data = rows[0]
+        return Snapshot(
+            aggregate_id=aggregate_id,
+            aggregate_type=aggregate_type,
+            version=version,
+            fingerprint=fingerprint,
+            data=data,
+        )
+
+    async def _fetch(self, name: str, *arguments: Any) -> list[Any]:
+        async with self._connections.session() as connection:
+            rows: list[Any] = await connection.fetch(self._sql[name], *arguments)
+        return rows
+
+    async def _append(self, name: str, appends: Sequence[Append]) -> dict[str, Any]:
+        """What came of each append, by its aggregate's id."""
+        arguments = _arguments(appends)
+        try:
+            rows = await self._fetch(name, *arguments)
+        except InvalidInput:
+            # Two sends of one append can meet at the index of event ids before either is known
+            # by its version. By now the other one is committed, and found by its version.
+            rows = await self._fetch(name, *arguments)
+        return {appends[row["n"] - 1].aggregate_id: row for row in rows}
+
+
+def _arguments(appends: Sequence[Append]) -> tuple[list[Any], ...]:
+    """The columns that the append functions take."""
+    numbered = [
+        (number, version, event)
+        for number, append in enumerate(appends, 1)
+        for version, event in enumerate(append.events, append.expected_version + 1)
+    ]
+    return (
+        [append.aggregate_id for append in appends],
+        [append.aggregate_type for append in appends],
+        [append.expected_version for append in appends],
+        [number for number, _, _ in numbered],
+        [event.event_id for _, _, event in numbered],
+        [event.event_type for _, _, event in numbered],
+        [event.schema_version for _, _, event in numbered],
+        [version for _, version, _ in numbered],
+        [event.data for _, _, event in numbered],
+        [event.metadata for _, _, event in numbered],
+        [event.occurred_at for _, _, event in numbered],
+    )
+
+
+def _remaining(append: Append, row: Any) -> Append:
+    """The part of the append that is still to be written; raise if it has lost."""
+    if row["last_position"] is not None:
+        return append
+    standing, actual = row["standing"], row["actual"]
+    if standing and actual == append.expected_version + standing:
+        return without_first(append, standing)
+    raise refusal(append, actual, row["actual_type"])
+
+
+def _stream(aggregate_id: str, rows: Sequence[Any]) -> Stream:
+    """Tell the snapshot's row, which comes first and has schema version 0, from the events'."""
+    if not rows or rows[0][2] != 0:
+        return Stream(snapshot=None, unusable=None, events=rows)
+    version, fingerprint, _, data, aggregate_type = rows[0]
+    events = rows[1:]
+    if data is None:
+        return Stream(snapshot=None, unusable=version, events=events)
+    snapshot = Snapshot(
+        aggregate_id=aggregate_id,
+        aggregate_type=aggregate_type,
+        version=version,
+        fingerprint=fingerprint,
+        data=data,
+    )
+    return Stream(snapshot=snapshot, unusable=None, events=events)
+
+
+def _stored_event(row: Sequence[Any]) -> StoredEvent:
+    (
+        position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
+        version, data, metadata, occurred_at, stored_at,
+    ) = row  # fmt: skip
+    return StoredEvent(
+        position=position,
+        event_id=event_id,
+        event_type=event_type,
+        schema_version=schema_version,
+        aggregate_id=aggregate_id,
+        aggregate_type=aggregate_type,
+        version=version,
+        data=data,
+        metadata=metadata,
+        occurred_at=occurred_at,
+        stored_at=stored_at,
+    )
+
+
+def _problems(found: Mapping[str, Any]) -> Iterator[str]:
+    if found["standby"]:
+        yield "this server is a standby: it takes no appends, and the log cannot be read from it"
+    if found["schema_version"] != latest_version():
+        yield f"the tables have version {found['schema_version']}, not {latest_version()}"
+    for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+        if found[setting] == "off":
+            yield f"{setting} is off: an acknowledged append can be lost in a crash"
+    if (found["held_seconds"] or 0) > _HELD_TOO_LONG:
+        yield (
+            f"process {found['holder']} has held the readers of the log back for "
+            f"{found['held_seconds']:.0f} s: its transaction has appended and is still open"
+        )
