@@ -1,5 +1,9 @@
 """`Instrumentation`: hooks that tell what happens, for metrics and traces."""
 
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+
 
 class Instrumentation:
     """Base of instrumentations; every hook does nothing. Override those that you need.
@@ -27,3 +31,13 @@ class Instrumentation:
 
     def operation(self, name: str, aggregate_type: str, seconds: float) -> None:
         """A repository's operation ended, well or not, after `seconds`."""
+
+
+@contextmanager
+def timed(hooks: Instrumentation, name: str, aggregate_type: str) -> Generator[None]:
+    """Tell the hooks how long the block took."""
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        hooks.operation(name, aggregate_type, time.perf_counter() - start)

@@ -3,15 +3,14 @@
 import asyncio
 import inspect
 import random
-import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Generic, TypeVar, cast
 
-from hitherto.application.instrumentation import Instrumentation
+from hitherto.application.instrumentation import Instrumentation, timed
 from hitherto.application.records import Health, Stream
 from hitherto.application.saving import prepare, saving, settle
-from hitherto.application.snapshots import SnapshotPolicy, Snapshots
+from hitherto.application.snapshots import SnapshotPolicy, Snapshots, every
 from hitherto.application.store import Store
 from hitherto.domain.aggregate import Aggregate
 from hitherto.domain.definition import Definition
@@ -62,18 +61,19 @@ class Repository(Generic[A]):
     ) -> None:
         if snapshot_when is not None and snapshot_every is not _DEFAULT:
             raise InvalidInput("give snapshot_every or snapshot_when, not both")
-        chosen = snapshot_when is not None or snapshot_every not in {_DEFAULT, None}
+        asked_for = snapshot_when is not None or snapshot_every not in {_DEFAULT, None}
         if snapshot_every is _DEFAULT:
             snapshot_every = store.snapshot_threshold
         if snapshot_every is not None and snapshot_every < 1:
             raise InvalidInput(f"snapshot_every={snapshot_every}: give at least 1, or None")
+        due = snapshot_when or (None if snapshot_every is None else every(snapshot_every))
         self.store = store
         self._new = aggregate
         self._definition = _definition(aggregate)
+        self._type = self._definition.aggregate_type
         self._serializer = store.serializer(self._definition)
-        self._snapshots = Snapshots[A](self._definition, store.codec)
-        self._snapshot_due = snapshot_when or _every(snapshot_every)
-        if self._snapshots.unsupported is not None and chosen:
+        self._snapshots = Snapshots[A](store, self._definition, due)
+        if asked_for and self._snapshots.unsupported is not None:
             raise SnapshotNotSupported(self._snapshots.unsupported)
 
     async def load(self, id: str, version: int | None = None) -> A:
@@ -94,7 +94,7 @@ class Repository(Generic[A]):
             )
             aggregate = await self._rebuild(id, stream, version)
         if aggregate.version == 0 or version not in {None, aggregate.version}:
-            raise AggregateNotFound(id, self._definition.aggregate_type, version)
+            raise AggregateNotFound(id, self._type, version)
         return aggregate
 
     async def load_many(self, ids: Iterable[str]) -> dict[str, A]:
@@ -194,7 +194,7 @@ class Repository(Generic[A]):
         check_identifier("aggregate id", id)
         with self._timed("exists"):
             first = await self.store.backend.read(id, limit=1)
-        return bool(first) and first[0].aggregate_type == self._definition.aggregate_type
+        return bool(first) and first[0].aggregate_type == self._type
 
     async def history(self, id: str) -> list[RecordedEvent[Any]]:
         """All events of the aggregate, oldest first, with their metadata.
@@ -208,7 +208,7 @@ class Repository(Generic[A]):
         with self._timed("history"):
             stored = await self.store.backend.read(id)
         if not stored:
-            raise AggregateNotFound(id, self._definition.aggregate_type)
+            raise AggregateNotFound(id, self._type)
         return [self._serializer.recorded(event) for event in stored]
 
     async def snapshot(self, aggregate: A) -> bool:
@@ -224,7 +224,7 @@ class Repository(Generic[A]):
         self._check_own(aggregate)
         if aggregate.pending or not aggregate.version:
             raise InvalidAggregateState(f"{aggregate!r}: save it before taking a snapshot")
-        return await self._take_snapshot(aggregate)
+        return await self._snapshots.take(aggregate)
 
     async def health_check(self) -> Health:
         """The state of the store below; it reports what is wrong rather than raise."""
@@ -239,23 +239,17 @@ class Repository(Generic[A]):
 
     async def _rebuild(self, id: str, stream: Stream, version: int | None) -> A:
         aggregate = self._new(id)
+        problem = self._snapshots.restore(aggregate, stream)
         unusable = stream.unusable
-        problem = "another version of the code made it" if unusable is not None else None
-        if stream.snapshot is not None:
-            problem = self._snapshots.restore(aggregate, stream)
-            if problem is not None:
-                unusable = stream.snapshot.version
-                aggregate = self._new(id)
-                stream = await self.store.backend.load(id, fingerprint=None, to_version=version)
+        if problem is not None and stream.snapshot is not None:
+            unusable = stream.snapshot.version
+            stream = await self.store.backend.load(id, fingerprint=None, to_version=version)
         rows = stream.events[1:] if aggregate.version else stream.events
+        aggregate._snapshot_version = aggregate.version
         aggregate._fold(self._serializer.decode_stream(id, rows))
-        self._hooks.events_loaded(self._definition.aggregate_type, len(rows))
-        aggregate._snapshot_version = aggregate.version - len(rows)
-        if unusable is not None:
-            self._log("snapshot_unusable", id, version=unusable, reason=problem)
-            self._hooks.snapshot_unusable(self._definition.aggregate_type)
-            if version is None and aggregate.version:
-                await self._try_snapshot(aggregate, replacing=unusable)
+        self._hooks.events_loaded(self._type, len(rows))
+        if problem is not None and unusable is not None and version is None:
+            await self._snapshots.replace(aggregate, unusable, problem)
         return aggregate
 
     async def _save(
@@ -266,8 +260,9 @@ class Repository(Generic[A]):
         if changed:
             with self._timed(operation), saving(changed.values()):
                 positions, events = await self._append(changed, metadata)
-            for aggregate_id, aggregate in changed.items():
-                await self._snapshot_if_due(aggregate, events[aggregate_id])
+            for each, aggregate in changed.items():
+                if aggregate.definition is self._definition and not aggregate._unsaved:
+                    await self._snapshots.after_save(cast("A", aggregate), events[each])
         return tuple(positions.get(aggregate.id) for aggregate in aggregates)
 
     async def _append(
@@ -288,53 +283,12 @@ class Repository(Generic[A]):
             self._hooks.events_saved(append.aggregate_type, len(append.events))
         return dict(zip(aggregates, positions, strict=True)), events
 
-    async def _snapshot_if_due(self, aggregate: Any, events: Sequence[Any]) -> None:
-        own = aggregate.definition is self._definition
-        if own and not aggregate._unsaved and self._snapshot_due(aggregate, events):
-            await self._try_snapshot(aggregate)
-
-    async def _try_snapshot(self, aggregate: A, *, replacing: int | None = None) -> None:
-        """Take a snapshot; a failure costs time on later loads, and is no failure of the caller."""
-        try:
-            await self._take_snapshot(aggregate, replacing=replacing)
-        except Exception as error:  # noqa: BLE001
-            self._log("snapshot_failed", aggregate.id, reason=error)
-            self._hooks.snapshot_failed(self._definition.aggregate_type)
-            if isinstance(error, SnapshotNotSupported):
-                self._snapshot_due = _never
-
-    async def _take_snapshot(self, aggregate: A, *, replacing: int | None = None) -> bool:
-        with self._timed("snapshot"):
-            snapshot = self._snapshots.take(aggregate)
-            kept = await self.store.backend.save_snapshot(snapshot, replacing=replacing)
-        aggregate._snapshot_version = aggregate.version
-        if kept:
-            self._hooks.snapshot_created(self._definition.aggregate_type)
-        return kept
-
     @property
     def _hooks(self) -> Instrumentation:
         return self.store.instrumentation
 
-    def _log(self, event: str, aggregate_id: str, **values: object) -> None:
-        pairs = " ".join(f"{name}={value!r}" for name, value in values.items())
-        self.store.logger.warning(
-            "%s aggregate_type=%r aggregate_id=%r %s",
-            event,
-            self._definition.aggregate_type,
-            aggregate_id,
-            pairs,
-        )
-
-    @contextmanager
-    def _timed(self, operation: str) -> Generator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._hooks.operation(
-                operation, self._definition.aggregate_type, time.perf_counter() - start
-            )
+    def _timed(self, operation: str) -> AbstractContextManager[None]:
+        return timed(self._hooks, operation, self._type)
 
 
 def _definition(aggregate: object) -> Definition:
@@ -345,16 +299,6 @@ def _definition(aggregate: object) -> Definition:
             "instance"
         )
     return definition
-
-
-def _every(events: int | None) -> SnapshotPolicy[Any]:
-    if events is None:
-        return _never
-    return lambda aggregate, _: aggregate.version - aggregate._snapshot_version >= events
-
-
-def _never(_aggregate: Any, _events: Sequence[Any]) -> bool:
-    return False
 
 
 def _refuse_awaitable(result: object) -> None:

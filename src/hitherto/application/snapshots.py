@@ -1,17 +1,14 @@
 """Snapshots of one kind of aggregate: when to take one, and which to trust."""
 
-import hashlib
-import inspect
-import re
-import types
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from hitherto.application.ports import Codec
+from hitherto.application.fingerprint import fingerprint, state_struct
+from hitherto.application.instrumentation import timed
 from hitherto.application.records import Snapshot, Stream
+from hitherto.application.store import Store
 from hitherto.application.validation import first_difference
 from hitherto.domain.aggregate import Aggregate
 from hitherto.domain.definition import Definition
@@ -23,43 +20,96 @@ SnapshotPolicy = Callable[[A, Sequence[Any]], bool]
 """Told the aggregate and the events just saved; true means: take a snapshot now."""
 
 
+def every(events: int) -> SnapshotPolicy[Any]:
+    """The policy that takes a snapshot when so many events follow the last one."""
+    return lambda aggregate, _: aggregate.version - aggregate._snapshot_version >= events
+
+
 class Snapshots(Generic[A]):
     """Takes and restores the snapshots of one kind of aggregate.
 
-    A snapshot bears a fingerprint of all that it depends on: the types of the state's fields,
-    the events' fields, and the source of the fold. Code with another fingerprint folds the
-    events anew, so a snapshot can cost time but never truth.
+    A snapshot bears the fingerprint of the code that made it. Code with another fingerprint folds
+    the events anew, so a snapshot can cost time but never truth.
+
+    Args:
+        store: Where they are kept.
+        definition: Which kind of aggregate.
+        due: When to take one; None: only by hand.
 
     Attributes:
         fingerprint: Names the code that makes these snapshots; None where it can't make any.
         unsupported: Why it can't.
     """
 
-    def __init__(self, definition: Definition, codec: Codec) -> None:
+    def __init__(self, store: Store, definition: Definition, due: SnapshotPolicy[A] | None) -> None:
+        self._store = store
         self._definition = definition
-        self._codec = codec
+        self._due = due
         self.fingerprint: str | None = None
         self.unsupported: str | None = None
         try:
-            self._struct = _state_struct(definition)
-            self._decode = codec.decoder(self._struct)
-            self.fingerprint = _fingerprint(definition)
+            self._struct = state_struct(definition)
+            self._decode = store.codec.decoder(self._struct)
+            self.fingerprint = fingerprint(definition)
         except (TypeError, NameError) as error:
             owner = definition.owner.__qualname__
             self.unsupported = f"the state of {owner} cannot be encoded: {error}"
 
-    def take(self, aggregate: A) -> Snapshot:
-        """The aggregate's state, encoded.
+    def restore(self, aggregate: A, stream: Stream) -> str | None:
+        """Take on the stream's snapshot; if it cannot be trusted, say why instead."""
+        snapshot = stream.snapshot
+        if snapshot is None:
+            return None if stream.unusable is None else "another version of the code made it"
+        if not stream.events or stream.events[0][0] != snapshot.version:
+            return "no event bears it out"
+        try:
+            state = self._decode(snapshot.data)
+        except (ValueError, TypeError, RecursionError) as error:
+            return f"it cannot be decoded: {error}"
+        aggregate._restore(snapshot.version, _set_fields(state))
+        return None
+
+    async def after_save(self, aggregate: A, events: Sequence[Any]) -> None:
+        """Take a snapshot if it is due; a failure is no failure of the save."""
+        try:
+            if self._due is not None and self._due(aggregate, events):
+                await self.take(aggregate)
+        except Exception as error:  # noqa: BLE001
+            self._failed(aggregate.id, error)
+
+    async def replace(self, aggregate: A, version: int, problem: str) -> None:
+        """Put a new snapshot in the place of the stored one of `version`, found unusable."""
+        self._log("snapshot_unusable", aggregate.id, version=version, reason=problem)
+        self._store.instrumentation.snapshot_unusable(self._definition.aggregate_type)
+        if self._due is None or not aggregate.version:
+            return
+        try:
+            await self.take(aggregate, replacing=version)
+        except Exception as error:  # noqa: BLE001
+            self._failed(aggregate.id, error)
+
+    async def take(self, aggregate: A, *, replacing: int | None = None) -> bool:
+        """Take a snapshot now; tells whether it is kept.
 
         Raises:
             SnapshotNotSupported: The state would not come back as it is.
         """
-        if self.unsupported is not None or self.fingerprint is None:
+        hooks = self._store.instrumentation
+        with timed(hooks, "snapshot", self._definition.aggregate_type):
+            snapshot = self._snapshot_of(aggregate)
+            kept = await self._store.backend.save_snapshot(snapshot, replacing=replacing)
+        aggregate._snapshot_version = snapshot.version
+        if kept:
+            hooks.snapshot_created(self._definition.aggregate_type)
+        return kept
+
+    def _snapshot_of(self, aggregate: A) -> Snapshot:
+        if self.fingerprint is None:
             raise SnapshotNotSupported(self.unsupported)
         state = self._struct(**aggregate._capture())
         name = self._definition.aggregate_type
         try:
-            data = self._codec.encode(state)
+            data = self._store.codec.encode(state)
             restored = self._decode(data)
         except (EventSerializationFailed, ValueError, TypeError, RecursionError) as error:
             raise SnapshotNotSupported(f"the state of {name} cannot be encoded: {error}") from error
@@ -76,74 +126,22 @@ class Snapshots(Generic[A]):
             data=data,
         )
 
-    def restore(self, aggregate: A, stream: Stream) -> str | None:
-        """Take on the stream's snapshot; if it cannot be trusted, say why instead."""
-        snapshot = stream.snapshot
-        if snapshot is None:
-            return None
-        if not stream.events or stream.events[0][0] != snapshot.version:
-            return "no event bears it out"
-        try:
-            state = self._decode(snapshot.data)
-        except (ValueError, TypeError, RecursionError) as error:
-            return f"it cannot be decoded: {error}"
-        aggregate._restore(snapshot.version, _set_fields(state))
-        return None
+    def _failed(self, aggregate_id: str, error: Exception) -> None:
+        self._log("snapshot_failed", aggregate_id, reason=str(error))
+        self._store.instrumentation.snapshot_failed(self._definition.aggregate_type)
+        if isinstance(error, SnapshotNotSupported):
+            self._due = None  # Said once; trying it after each save would only cost.
 
-
-@lru_cache(maxsize=1024)
-def _state_struct(definition: Definition) -> type[msgspec.Struct]:
-    fields = [
-        (name, annotation | msgspec.UnsetType, msgspec.UNSET)
-        for name, annotation in definition.state_types().items()
-    ]
-    return msgspec.defstruct(f"{definition.aggregate_type}State", fields, kw_only=True)
-
-
-@lru_cache(maxsize=1024)
-def _fingerprint(definition: Definition) -> str:
-    events = sorted(definition.events.items())
-    parts = [
-        str(definition.snapshot_version),
-        _described([_state_struct(definition), *(cls for _, cls in events)]),
-        *(f"{name}/{cls.__schema_version__}" for name, cls in events),
-        *_sources(definition.fold, definition.owner),
-    ]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    def _log(self, event: str, aggregate_id: str, **values: object) -> None:
+        named = {
+            "aggregate_type": self._definition.aggregate_type,
+            "aggregate_id": aggregate_id,
+            **values,
+        }
+        pairs = " ".join(f"{name}={value!r}" for name, value in named.items())
+        self._store.logger.warning("%s %s", event, pairs)
 
 
 def _set_fields(state: msgspec.Struct) -> Mapping[str, Any]:
     values = ((name, getattr(state, name)) for name in state.__struct_fields__)
     return {name: value for name, value in values if value is not msgspec.UNSET}
-
-
-def _described(structs: Sequence[type[msgspec.Struct]]) -> str:
-    described = repr(msgspec.inspect.multi_type_info(structs))
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", described)
-
-
-def _sources(fold: Callable[..., Any], owner: type) -> list[str]:
-    """The source of `fold` and of the owner's and its module's functions that it uses, by name."""
-    module = vars(inspect.getmodule(owner) or owner)
-    waiting, seen, sources = [fold], set[Any](), list[str]()
-    while waiting:
-        function = inspect.unwrap(waiting.pop(0))
-        code = getattr(function, "__code__", None)
-        if code is None or code in seen:
-            continue
-        seen.add(code)
-        sources.append(_source(function, code))
-        for name in code.co_names:
-            used: Any = inspect.getattr_static(owner, name, None) or module.get(name)
-            used = getattr(used, "fget", None) or getattr(used, "__func__", used)
-            if isinstance(used, types.FunctionType) and used.__module__ == owner.__module__:
-                waiting.append(used)
-    return sources
-
-
-def _source(function: Callable[..., Any], code: types.CodeType) -> str:
-    try:
-        return inspect.getsource(function)
-    except (OSError, TypeError):  # Typed at a prompt, or shipped without its source.
-        constants = [part for part in code.co_consts if not isinstance(part, types.CodeType)]
-        return f"{code.co_code.hex()} {code.co_names} {constants!r}"

@@ -88,11 +88,14 @@ def _parts(value: Any) -> Iterable[tuple[str, Any]]:
         fields = dataclasses.fields(value)
         return ((f".{field.name}", getattr(value, field.name)) for field in fields)
     if isinstance(value, Mapping):
-        mapping: Mapping[Any, Any] = value
-        return (
-            part for key, item in mapping.items() for part in ((" key", key), (f"[{key!r}]", item))
-        )
+        return _mapping_parts(cast("Any", value))
     if isinstance(value, list | tuple | set | frozenset):
         items = cast("Iterable[Any]", value)
         return ((f"[{index}]", item) for index, item in enumerate(items))
     return ()
+
+
+def _mapping_parts(mapping: Mapping[Any, Any]) -> Iterable[tuple[str, Any]]:
+    for key, value in mapping.items():
+        yield " key", key
+        yield f"[{key!r}]", value

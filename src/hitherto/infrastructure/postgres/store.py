@@ -209,7 +209,8 @@ class PostgresStore:
             # Two sends of one append can meet at the index of event ids before either is known
             # by its version. By now the other one is committed, and found by its version.
             rows = await self._fetch(name, *arguments)
-        return {appends[row["n"] - 1].aggregate_id: row for row in rows}
+        ids = [append.aggregate_id for append in appends]
+        return {ids[row["n"] - 1]: row for row in rows}
 
 
 def _arguments(appends: Sequence[Append]) -> tuple[list[Any], ...]:
