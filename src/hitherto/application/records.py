@@ -227,10 +227,12 @@ def utc(moment: datetime) -> datetime:
     """The same moment, in UTC.
 
     Raises:
-        InvalidInput: It is before year 1 or after year 9999 there.
+        InvalidInput: It has no time zone, or is before year 1 or after year 9999 there.
     """
     if moment.tzinfo is UTC:
         return moment
+    if moment.utcoffset() is None:
+        raise InvalidInput(f"{moment} has no time zone: give one, such as tzinfo=UTC")
     try:
         return moment.astimezone(UTC)
     except OverflowError:
@@ -244,5 +246,5 @@ def _check_new_event(event: NewEvent) -> None:
     _check_type_name("event type", event.event_type)
     if not 1 <= event.schema_version <= MAX_SCHEMA_VERSION:
         raise InvalidInput(f"schema version {event.schema_version} is not in 1 … 32767")
-    if event.occurred_at.tzinfo is None or event.occurred_at.utcoffset() is None:
+    if event.occurred_at.utcoffset() is None:
         raise InvalidInput(f"occurred_at={event.occurred_at} has no time zone: give one")

@@ -22,6 +22,7 @@ _IMMUTABLE = (
     str, bytes, int, float, complex, bool, type(None), Decimal, UUID, Enum,
     datetime, date, time, timedelta,
 )  # fmt: skip
+_OWN = ("_id", "_version", "_snapshot_version", "_unsaved", "_saving")
 
 
 @dataclass(slots=True)
@@ -217,7 +218,7 @@ def _state_fields(cls: type) -> tuple[str, ...]:
         for name, annotation in inspect.get_annotations(base).items():
             if not _is_class_variable(annotation):
                 names[name] = None
-    taken = [name for name in names if hasattr(Aggregate, name)]
+    taken = [name for name in names if hasattr(Aggregate, name) or name in _OWN]
     if taken:
         raise TypeError(f"{cls.__qualname__}: a state field may not be named {taken[0]!r}")
     return tuple(names)

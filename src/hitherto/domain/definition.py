@@ -38,9 +38,10 @@ class Definition:
 
 
 def base_arguments(cls: type, generic: type) -> tuple[Any, ...] | None:
-    """The type arguments that `cls` gives to its direct base `generic`; None if it gives none."""
-    for base in getattr(cls, "__orig_bases__", ()):
-        if get_origin(base) is generic:
+    """The type arguments that `cls` gives to `generic` or a generic subclass of it, if any."""
+    for base in vars(cls).get("__orig_bases__", ()):
+        origin = get_origin(base)
+        if isinstance(origin, type) and issubclass(origin, generic):
             return get_args(base)
     return None
 

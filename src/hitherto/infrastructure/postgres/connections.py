@@ -27,10 +27,15 @@ class Connections:
         url: What asyncpg takes, several hosts included.
         limit: The most connections.
         timeout: Seconds until connecting fails.
+
+    Attributes:
+        where: The URL as it may be shown.
+        failover: Whether the URL names several hosts.
     """
 
     def __init__(self, url: str, *, limit: int, timeout: float) -> None:
         self.where = without_password(url)
+        self.failover = "," in self.where
         self._url = url
         self._limit = limit
         self._timeout = timeout
@@ -105,7 +110,7 @@ class Connections:
 
     def _options(self) -> dict[str, Any]:
         options: dict[str, Any] = {"timeout": self._timeout}
-        if "," in self.where and "target_session_attrs" not in self._url:
+        if self.failover and "target_session_attrs" not in self._url:
             options["target_session_attrs"] = "read-write"
         return options
 

@@ -95,6 +95,7 @@ SELECT (SELECT max(version) FROM {schema}.hitherto_migrations) AS schema_version
        current_setting('fsync') AS fsync,
        current_setting('full_page_writes') AS full_page_writes,
        current_setting('synchronous_commit') AS synchronous_commit,
+       current_setting('synchronous_standby_names') AS synchronous_standbys,
        (SELECT a.pid FROM {schema}.registered_appends() r
         LEFT JOIN pg_stat_activity a USING (pid)
         ORDER BY a.xact_start NULLS FIRST LIMIT 1) AS holder,

@@ -156,7 +156,7 @@ class PostgresStore:
                     lag = allocated - watermark
         except HithertoError as error:
             return Health(status="unhealthy", backend="postgresql", problems=(str(error),))
-        problems = tuple(_problems(found))
+        problems = tuple(_problems(found, failover=self._connections.failover))
         standby: bool = found["standby"]
         return Health(
             status="unhealthy" if standby else "degraded" if problems else "healthy",
@@ -283,7 +283,7 @@ def _stored_event(row: Sequence[Any]) -> StoredEvent:
     )
 
 
-def _problems(found: Mapping[str, Any]) -> Iterator[str]:
+def _problems(found: Mapping[str, Any], *, failover: bool) -> Iterator[str]:
     if found["standby"]:
         yield "this server is a standby: it takes no appends, and the log cannot be read from it"
     if found["schema_version"] != latest_version():
@@ -291,6 +291,9 @@ def _problems(found: Mapping[str, Any]) -> Iterator[str]:
     for setting in ("fsync", "full_page_writes", "synchronous_commit"):
         if found[setting] == "off":
             yield f"{setting} is off: an acknowledged append can be lost in a crash"
+    waits_for_standby = found["synchronous_commit"] not in {"off", "local"}
+    if failover and not (found["synchronous_standbys"] and waits_for_standby):
+        yield "no standby is synchronous: an acknowledged append can be lost in a failover"
     if (found["held_seconds"] or 0) > _HELD_TOO_LONG:
         yield (
             f"process {found['holder']} has held the readers of the log back for "
