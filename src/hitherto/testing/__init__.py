@@ -1,0 +1,43 @@
+"""For tests: given/when/then for your aggregates, and the contracts that a backend must keep.
+
+`given` needs nothing installed. The contracts need pytest and pytest-asyncio, `check_store`
+hypothesis; each is imported when it is first asked for.
+"""
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from hitherto.testing.given import Given, Outcome, given
+
+if TYPE_CHECKING:
+    from hitherto.testing.probe import Probe
+    from hitherto.testing.repository_contract import RepositoryContract
+    from hitherto.testing.state_machine import check_store
+    from hitherto.testing.store_contract import StoreContract
+
+__all__ = [
+    "Given",
+    "Outcome",
+    "Probe",
+    "RepositoryContract",
+    "StoreContract",
+    "check_store",
+    "given",
+]
+
+_MODULES = {
+    "Probe": "hitherto.testing.probe",
+    "RepositoryContract": "hitherto.testing.repository_contract",
+    "StoreContract": "hitherto.testing.store_contract",
+    "check_store": "hitherto.testing.state_machine",
+}
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if module not in sys.modules and "pytest" in sys.modules:
+        sys.modules["pytest"].register_assert_rewrite(module)  # so that failures show values
+    return getattr(importlib.import_module(module), name)

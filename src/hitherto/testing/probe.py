@@ -1,0 +1,127 @@
+"""`Probe`: a backend that stands in front of another one, counts its calls and breaks on demand."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from hitherto.application.ports import Backend
+from hitherto.application.records import Append, Health, LogPage, Snapshot, StoredEvent, Stream
+from hitherto.errors import EventStoreUnavailable
+
+
+class Probe:
+    """Passes everything on to `backend`, unless told to fail.
+
+    Attributes:
+        backend: The backend behind it.
+        calls: The names of the methods that were called since the last `reset`.
+        broken: The names of methods that fail without reaching the backend.
+        answers_to_lose: How many of the next appends reach the backend and then fail, as when a
+            connection breaks before the answer arrives.
+        rivals: Appends of another writer, each of which comes just before one of the next ones.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.calls: list[str] = []
+        self.broken: set[str] = set()
+        self.answers_to_lose = 0
+        self.rivals: list[Append] = []
+
+    def reset(self) -> None:
+        """Forget the calls, and break nothing any more."""
+        self.calls.clear()
+        self.broken.clear()
+        self.answers_to_lose = 0
+        self.rivals.clear()
+
+    async def open(self) -> None:
+        """See `EventStore.open`; not counted."""
+        await self.backend.open()
+
+    async def close(self) -> None:
+        """See `EventStore.close`; not counted."""
+        await self.backend.close()
+
+    async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+        """See `EventStore.append`."""
+        await self._called("append")
+        if self.rivals:
+            await self.backend.append([self.rivals.pop(0)])
+        positions = await self.backend.append(appends)
+        if self.answers_to_lose:
+            self.answers_to_lose -= 1
+            raise EventStoreUnavailable("the connection broke before the answer arrived")
+        return positions
+
+    async def load(
+        self, aggregate_id: str, *, fingerprint: str | None, to_version: int | None = None
+    ) -> Stream:
+        """See `EventStore.load`."""
+        await self._called("load")
+        return await self.backend.load(aggregate_id, fingerprint=fingerprint, to_version=to_version)
+
+    async def load_many(
+        self, aggregate_ids: Sequence[str], *, fingerprint: str | None
+    ) -> Mapping[str, Stream]:
+        """See `EventStore.load_many`."""
+        await self._called("load_many")
+        return await self.backend.load_many(aggregate_ids, fingerprint=fingerprint)
+
+    async def read(
+        self,
+        aggregate_id: str,
+        *,
+        from_version: int = 1,
+        to_version: int | None = None,
+        limit: int | None = None,
+        backward: bool = False,
+    ) -> Sequence[StoredEvent]:
+        """See `EventStore.read`."""
+        await self._called("read")
+        return await self.backend.read(
+            aggregate_id,
+            from_version=from_version,
+            to_version=to_version,
+            limit=limit,
+            backward=backward,
+        )
+
+    async def read_all(
+        self,
+        *,
+        after: int = 0,
+        limit: int = 1000,
+        event_types: Sequence[str] | None = None,
+        aggregate_types: Sequence[str] | None = None,
+    ) -> LogPage:
+        """See `EventStore.read_all`."""
+        await self._called("read_all")
+        return await self.backend.read_all(
+            after=after, limit=limit, event_types=event_types, aggregate_types=aggregate_types
+        )
+
+    async def watermark(self) -> int:
+        """See `EventStore.watermark`."""
+        await self._called("watermark")
+        return await self.backend.watermark()
+
+    async def health_check(self) -> Health:
+        """See `EventStore.health_check`."""
+        await self._called("health_check")
+        return await self.backend.health_check()
+
+    async def save_snapshot(self, snapshot: Snapshot, *, replacing: int | None = None) -> bool:
+        """See `SnapshotStore.save_snapshot`."""
+        await self._called("save_snapshot")
+        return await self.backend.save_snapshot(snapshot, replacing=replacing)
+
+    async def read_snapshot(self, aggregate_id: str) -> Snapshot | None:
+        """See `SnapshotStore.read_snapshot`."""
+        await self._called("read_snapshot")
+        return await self.backend.read_snapshot(aggregate_id)
+
+    async def _called(self, method: str) -> None:
+        self.calls.append(method)
+        await asyncio.sleep(0)  # lets other tasks in, as every real store does
+        if method in self.broken:
+            raise EventStoreUnavailable(f"the test broke {method}")

@@ -1,0 +1,42 @@
+"""`StoreContract`: all of it in one class."""
+
+import pytest
+
+from hitherto.testing.store_contract.appends import AppendContract, GroupContract
+from hitherto.testing.store_contract.content import ContentContract
+from hitherto.testing.store_contract.lifecycle import LifecycleContract
+from hitherto.testing.store_contract.loads import LoadContract
+from hitherto.testing.store_contract.log import LogContract
+from hitherto.testing.store_contract.races import RaceContract
+from hitherto.testing.store_contract.reads import ReadContract
+from hitherto.testing.store_contract.repeats import RepeatContract
+from hitherto.testing.store_contract.snapshots import SnapshotContract
+
+
+class StoreContract(
+    AppendContract,
+    GroupContract,
+    RepeatContract,
+    ReadContract,
+    LoadContract,
+    LogContract,
+    SnapshotContract,
+    ContentContract,
+    RaceContract,
+    LifecycleContract,
+):
+    """What every backend must do.
+
+    Subclass it in your tests and provide a fixture named ``backend``: a new and empty store,
+    opened, and closed in the end. It needs pytest-asyncio, in either of its modes::
+
+        class TestMyStore(StoreContract):
+            @pytest_asyncio.fixture
+            async def backend(self, tmp_path):
+                store = MyStore(tmp_path)
+                await store.open()
+                yield store
+                await store.close()
+    """
+
+    pytestmark = pytest.mark.asyncio

