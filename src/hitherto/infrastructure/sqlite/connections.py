@@ -1,0 +1,161 @@
+"""Connections to a SQLite file: one thread that writes, some that read."""
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import apsw
+
+from hitherto.application.records import PoolUse
+from hitherto.errors import EventStoreUnavailable, InvalidInput, SchemaMismatch
+from hitherto.infrastructure.sql import migrations
+
+T = TypeVar("T")
+
+_BUSY_LIMIT = 5.0  # seconds
+_MIGRATIONS = """CREATE TABLE IF NOT EXISTS hitherto_migrations (
+    version INTEGER NOT NULL PRIMARY KEY,
+    applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')))"""
+
+
+class Connections:
+    """Runs functions over a connection on threads of its own."""
+
+    def __init__(self, path: str, *, max_readers: int) -> None:
+        self.path = path
+        self._max_readers = max_readers
+        self._writer: ThreadPoolExecutor | None = None
+        self._readers: ThreadPoolExecutor | None = None
+        self._local = threading.local()
+        self._opened: list[apsw.Connection] = []
+
+    async def open(self) -> None:
+        """Open the file, and make or migrate the tables."""
+        if self._writer is not None:
+            return
+        self._local = threading.local()
+        self._writer = ThreadPoolExecutor(1, "hitherto-sqlite-writer")
+        self._readers = ThreadPoolExecutor(self._max_readers, "hitherto-sqlite-reader")
+        try:
+            await self.write(_migrate)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Let running work end, then close every connection."""
+        writer, readers = self._writer, self._readers
+        self._writer = self._readers = None
+        if writer is None or readers is None:
+            return
+        await asyncio.to_thread(readers.shutdown)
+        await asyncio.to_thread(writer.shutdown)
+        opened, self._opened = self._opened, []
+        for connection in opened:
+            connection.close()
+
+    async def write(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Run `work` in a transaction of the one writer; it is rolled back if `work` raises."""
+        return await self._run(self._writer, lambda connection: _written(connection, work))
+
+    async def read(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Run `work` in a transaction that sees one state of the file."""
+        return await self._run(self._readers, lambda connection: _seen(connection, work))
+
+    def use(self) -> PoolUse:
+        """How many connections there are."""
+        size = len(self._opened)
+        return PoolUse(size=size, idle=size, limit=self._max_readers + 1)
+
+    async def _run(
+        self, executor: ThreadPoolExecutor | None, work: Callable[[apsw.Connection], T]
+    ) -> T:
+        if executor is None:
+            raise EventStoreUnavailable(f"the store in {self.path!r} is closed: open it first")
+        return await asyncio.get_running_loop().run_in_executor(executor, self._translated, work)
+
+    def _translated(self, work: Callable[[apsw.Connection], T]) -> T:
+        try:
+            return work(self._connection())
+        except apsw.ConstraintError as error:
+            if "event_store.event_id" in str(error):
+                raise InvalidInput("an event id is stored already: ids are unique") from error
+            raise EventStoreUnavailable(f"{self.path!r}: {error}") from error
+        except (apsw.BusyError, apsw.LockedError) as error:
+            raise EventStoreUnavailable(
+                f"{self.path!r} is locked by another process: {error}"
+            ) from error
+        except apsw.Error as error:
+            raise EventStoreUnavailable(f"{self.path!r} cannot be used: {error}") from error
+
+    def _connection(self) -> apsw.Connection:
+        connection: apsw.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = apsw.Connection(self.path)
+            self._opened.append(connection)
+            connection.set_busy_handler(_patience())
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", "recursive_triggers = ON"):
+                connection.execute(f"PRAGMA {pragma}")
+            self._local.connection = connection
+        return connection
+
+
+def _written(connection: apsw.Connection, work: Callable[[apsw.Connection], T]) -> T:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = work(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return result
+
+
+def _seen(connection: apsw.Connection, work: Callable[[apsw.Connection], T]) -> T:
+    connection.execute("BEGIN")
+    try:
+        return work(connection)
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _patience() -> Callable[[int], bool]:
+    """A busy handler: jittered pauses, up to a limit."""
+    started = 0.0
+
+    def wait(attempt: int) -> bool:
+        nonlocal started
+        now = time.monotonic()
+        started = now if attempt == 0 else started
+        if now - started > _BUSY_LIMIT:
+            return False
+        time.sleep(random.uniform(0.0005, min(0.05, 0.001 * 2 ** min(attempt, 6))))  # noqa: S311
+        return True
+
+    return wait
+
+
+def _migrate(connection: apsw.Connection) -> None:
+    known = migrations("hitherto.infrastructure.sqlite")
+    connection.execute(_MIGRATIONS)
+    version = schema_version(connection) or 0
+    if version > known[-1][0]:
+        raise SchemaMismatch(
+            f"the tables have version {version}, this code knows {known[-1][0]}: upgrade hitherto"
+        )
+    for number, text in known:
+        if number > version:
+            connection.execute(text)
+            connection.execute("INSERT INTO hitherto_migrations (version) VALUES (?)", (number,))
+
+
+def schema_version(connection: apsw.Connection) -> int | None:
+    """The version of the tables."""
+    found: Any = connection.execute("SELECT max(version) FROM hitherto_migrations").get
+    return None if found is None else int(found)

@@ -1,0 +1,248 @@
+"""`SqliteStore`: the embedded default."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import apsw
+
+from hitherto.application.records import (
+    MAX_VERSION,
+    Append,
+    Health,
+    LogPage,
+    Snapshot,
+    StoredEvent,
+    Stream,
+    check_group,
+    check_page,
+    check_range,
+    refusal,
+    utc,
+)
+from hitherto.errors import HithertoError
+from hitherto.infrastructure.sql import named_queries
+from hitherto.infrastructure.sqlite.connections import Connections, schema_version
+
+_SQL = named_queries("hitherto.infrastructure.sqlite")
+
+
+class SqliteStore:
+    """Keeps events in a SQLite file, in WAL mode with every commit on the disk.
+
+    Args:
+        path: The file; it is made if it does not exist.
+        max_readers: The most threads that read at once.
+    """
+
+    def __init__(self, path: str, max_readers: int = 30) -> None:
+        self._connections = Connections(path, max_readers=max_readers)
+
+    async def open(self) -> None:
+        """See `EventStore.open`."""
+        await self._connections.open()
+
+    async def close(self) -> None:
+        """See `EventStore.close`."""
+        await self._connections.close()
+
+    async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+        """See `EventStore.append`."""
+        check_group(appends)
+        return await self._connections.write(
+            lambda connection: tuple([_append(connection, append) for append in appends])
+        )
+
+    async def load(
+        self, aggregate_id: str, *, fingerprint: str | None, to_version: int | None = None
+    ) -> Stream:
+        """See `EventStore.load`."""
+        return await self._connections.read(
+            lambda connection: _load(connection, aggregate_id, fingerprint, to_version)
+        )
+
+    async def load_many(
+        self, aggregate_ids: Sequence[str], *, fingerprint: str | None
+    ) -> Mapping[str, Stream]:
+        """See `EventStore.load_many`."""
+
+        def work(connection: apsw.Connection) -> dict[str, Stream]:
+            streams = {id: _load(connection, id, fingerprint, None) for id in aggregate_ids}  # noqa: A001
+            return {each: stream for each, stream in streams.items() if stream.events}
+
+        return await self._connections.read(work)
+
+    async def read(
+        self,
+        aggregate_id: str,
+        *,
+        from_version: int = 1,
+        to_version: int | None = None,
+        limit: int | None = None,
+        backward: bool = False,
+    ) -> Sequence[StoredEvent]:
+        """See `EventStore.read`."""
+        check_range(from_version, to_version, limit)
+        query = _SQL["read_backward" if backward else "read_forward"]
+        bounds = (aggregate_id, from_version, to_version or MAX_VERSION, limit or -1)
+        rows = await self._connections.read(lambda connection: _rows(connection, query, bounds))
+        return [_stored_event(row) for row in rows]
+
+    async def read_all(
+        self,
+        *,
+        after: int = 0,
+        limit: int = 1000,
+        event_types: Sequence[str] | None = None,
+        aggregate_types: Sequence[str] | None = None,
+    ) -> LogPage:
+        """See `EventStore.read_all`."""
+        check_page(after, limit)
+        filters = {"event_type": event_types, "aggregate_type": aggregate_types}
+        given = {name: types for name, types in filters.items() if types is not None}
+        clause = " ".join(f"AND {name} IN (SELECT value FROM json_each(?))" for name in given)
+        query = _SQL["read_all"].replace("{filters}", clause)
+        bindings = (after, *(json.dumps(list(types)) for types in given.values()), limit)
+
+        def work(connection: apsw.Connection) -> tuple[list[Any], int]:
+            return _rows(connection, query, bindings), _watermark(connection)
+
+        rows, watermark = await self._connections.read(work)
+        events = [_stored_event(row) for row in rows]
+        full = len(events) == limit
+        return LogPage(
+            events=events, checkpoint=events[-1].position if full else max(after, watermark)
+        )
+
+    async def watermark(self) -> int:
+        """See `EventStore.watermark`."""
+        return await self._connections.read(_watermark)
+
+    async def health_check(self) -> Health:
+        """See `EventStore.health_check`."""
+        start = time.perf_counter()
+        try:
+            version = await self._connections.read(schema_version)
+        except HithertoError as error:
+            return Health(status="unhealthy", backend="sqlite", problems=(str(error),))
+        return Health(
+            status="healthy",
+            backend="sqlite",
+            latency=time.perf_counter() - start,
+            schema_version=version,
+            pool=self._connections.use(),
+        )
+
+    async def save_snapshot(self, snapshot: Snapshot, *, replacing: int | None = None) -> bool:
+        """See `SnapshotStore.save_snapshot`."""
+        bindings = (
+            snapshot.aggregate_id, snapshot.aggregate_type, snapshot.version,
+            snapshot.fingerprint, snapshot.data, replacing,
+        )  # fmt: skip
+        rows = await self._connections.write(
+            lambda connection: _rows(connection, _SQL["save_snapshot"], bindings)
+        )
+        return bool(rows)
+
+    async def read_snapshot(self, aggregate_id: str) -> Snapshot | None:
+        """See `SnapshotStore.read_snapshot`."""
+        return await self._connections.read(
+            lambda connection: _snapshot(connection, aggregate_id)
+        )
+
+
+def _rows(connection: apsw.Connection, query: str, bindings: Sequence[Any]) -> list[Any]:
+    return list(connection.execute(query, tuple(bindings)))
+
+
+def _watermark(connection: apsw.Connection) -> int:
+    return int(_rows(connection, _SQL["watermark"], ())[0][0])
+
+
+def _append(connection: apsw.Connection, append: Append) -> int:
+    """Write what of the append does not stand yet; the position of its last event."""
+    head = _rows(connection, _SQL["head"], (append.aggregate_id,))
+    actual, actual_type = head[0] if head else (0, None)
+    count = len(append.events)
+    found = _rows(
+        connection, _SQL["standing"], (append.aggregate_id, append.expected_version, count)
+    )
+    standing, position = 0, 0
+    for event, (event_id, stored_position) in zip(append.events, found, strict=False):
+        if str(event.event_id) != event_id:
+            break
+        standing, position = standing + 1, stored_position
+    at_head = actual == append.expected_version + standing
+    if actual_type not in {None, append.aggregate_type} or not (at_head or standing == count):
+        raise refusal(append, actual, actual_type)
+    now = _text(datetime.now(UTC))
+    for version, event in enumerate(
+        append.events[standing:], append.expected_version + standing + 1
+    ):
+        connection.execute(
+            _SQL["insert"],
+            (
+                str(event.event_id), event.event_type, append.aggregate_id, append.aggregate_type,
+                version, event.schema_version, event.data, event.metadata,
+                _text(event.occurred_at), now,
+            ),
+        )  # fmt: skip
+        position = connection.last_insert_rowid()
+    return int(position)
+
+
+def _load(
+    connection: apsw.Connection, aggregate_id: str, fingerprint: str | None, to_version: int | None
+) -> Stream:
+    snapshot = _snapshot(connection, aggregate_id) if fingerprint is not None else None
+    last = to_version or MAX_VERSION
+    if snapshot is not None and snapshot.version > last:
+        snapshot = None
+    usable = snapshot is not None and snapshot.fingerprint == fingerprint
+    first = snapshot.version if snapshot is not None and usable else 1
+    return Stream(
+        snapshot=snapshot if usable else None,
+        unusable=snapshot.version if snapshot is not None and not usable else None,
+        events=_rows(connection, _SQL["load"], (aggregate_id, first, last)),
+    )
+
+
+def _snapshot(connection: apsw.Connection, aggregate_id: str) -> Snapshot | None:
+    rows = _rows(connection, _SQL["read_snapshot"], (aggregate_id,))
+    if not rows:
+        return None
+    _, aggregate_type, version, fingerprint, data = rows[0]
+    return Snapshot(
+        aggregate_id=aggregate_id,
+        aggregate_type=aggregate_type,
+        version=version,
+        fingerprint=fingerprint,
+        data=data,
+    )
+
+
+def _text(moment: datetime) -> str:
+    return utc(moment).strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
+
+
+def _stored_event(row: Sequence[Any]) -> StoredEvent:
+    (
+        position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
+        version, data, metadata, occurred_at, stored_at,
+    ) = row  # fmt: skip
+    return StoredEvent(
+        position=position,
+        event_id=UUID(event_id),
+        event_type=event_type,
+        schema_version=schema_version,
+        aggregate_id=aggregate_id,
+        aggregate_type=aggregate_type,
+        version=version,
+        data=data,
+        metadata=metadata,
+        occurred_at=datetime.fromisoformat(occurred_at),
+        stored_at=datetime.fromisoformat(stored_at),
+    )
