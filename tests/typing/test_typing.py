@@ -45,7 +45,7 @@ REFUSED = {
     "a field of an event set": (
         'created.email = "eve@example.com"',
         'Property "email" defined in "UserCreated" is read-only',
-        'Cannot assign to attribute "email" for class "UserCreated".*is frozen',
+        'Cannot assign to attribute "email" for class "UserCreated".*is read-only',
     ),
     "a positional argument for an event": (
         'UserCreated("ada@example.com")',
@@ -60,7 +60,7 @@ REFUSED = {
     "a field of the wrong type": (
         "UserCreated(email=1)",
         'Argument "email" to "UserCreated" has incompatible type "int"; expected "str"',
-        '"int" is not assignable to "str"',
+        '"Literal\\[1\\]" is not assignable to "str"',
     ),
     "an unknown field of an event": (
         'UserCreated(email="", nmae="")',
@@ -84,27 +84,20 @@ REFUSED = {
     ),
     "a class that is no aggregate": (
         "Repository(store, UserCreated)",
-        'Argument 2 to "Repository" has incompatible type "type\\[UserCreated\\]"',
-        'UserCreated" is not assignable to .*"Aggregate\\[Any\\]"|not assignable to "\\(str\\) -> ',
+        'Value of type variable "A" of "Repository" cannot be "UserCreated"',
+        'Argument of type "type\\[UserCreated\\]" cannot be assigned to parameter "aggregate"',
     ),
     "a command for another aggregate": (
         'await users.update("u-1", lambda user: user.total)',
         '"User" has no attribute "total"',
         'Cannot access attribute "total" for class "User"',
     ),
-    "an async command": (
-        'await users.update("u-1", asynchronous)',
-        'Argument 2 to "update" of "Repository" has incompatible type',
-        '"asynchronous"',
-    ),
     "an async store given to the sync face": (
         "sync.Repository(store, User)",
-        'Argument 1 to "Repository" has incompatible type "hitherto.application.store.Store"; '
-        'expected "hitherto.sync.Store"',
+        'Argument 1 to "Repository" has incompatible type "hitherto.application.store.Store"',
         '"hitherto.application.store.Store" is not assignable to "hitherto.sync.Store"',
     ),
 }
-del REFUSED["an async command"]  # T may be a coroutine; it is refused when it runs.
 
 Found = dict[str, list[tuple[int, str]]]
 
@@ -148,7 +141,23 @@ def pyright_errors(snippets: Path) -> Found:
     return found
 
 
-@pytest.mark.parametrize("what", REFUSED)
+MYPY_PASSES = {
+    "a field of an event set",
+    "a positional argument for an event",
+    "a missing field of an event",
+}
+"""Mypy takes msgspec's own dataclass_transform in place of the event's."""
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(each, marks=pytest.mark.xfail(reason="mypy takes Struct's defaults"))
+        if each in MYPY_PASSES
+        else each
+        for each in REFUSED
+    ],
+)
 def test_mypy_refuses(what: str, mypy_errors: Found) -> None:
     """The wrong line, and for the right reason."""
     check(what, REFUSED[what][1], mypy_errors)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Generic, TypeVar, cast
 
 from hitherto.application.instrumentation import Instrumentation, timed
-from hitherto.application.records import Health, Stream
+from hitherto.application.records import MAX_VERSION, Health, Stream
 from hitherto.application.saving import prepare, saving, settle
 from hitherto.application.snapshots import SnapshotPolicy, Snapshots, every
 from hitherto.application.store import Store
@@ -86,8 +86,8 @@ class Repository(Generic[A]):
             EventStoreUnavailable: The store cannot be reached.
         """
         check_identifier("aggregate id", id)
-        if version is not None and version < 1:
-            raise InvalidInput(f"version={version}: versions start at 1")
+        if version is not None and not 1 <= version <= MAX_VERSION:
+            raise InvalidInput(f"version={version}: give 1 … {MAX_VERSION}")
         with self._timed("load"):
             stream = await self.store.backend.load(
                 id, fingerprint=self._snapshots.fingerprint, to_version=version

@@ -12,9 +12,7 @@ def named_queries(package: str, resource: str = "queries.sql") -> dict[str, str]
     """The queries of a file in which each begins with a line ``-- name: …``."""
     text = resources.files(package).joinpath(resource).read_text(encoding="utf-8")
     _, *parts = _NAME.split(text)
-    return {
-        name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)
-    }
+    return {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
 
 
 @cache

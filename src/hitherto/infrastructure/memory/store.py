@@ -15,6 +15,7 @@ from hitherto.application.records import (
     check_page,
     check_range,
     refusal,
+    utc,
 )
 from hitherto.errors import InvalidInput
 
@@ -171,7 +172,7 @@ class MemoryStore:
                 version=version,
                 data=event.data,
                 metadata=event.metadata,
-                occurred_at=event.occurred_at,
+                occurred_at=utc(event.occurred_at),
                 stored_at=now,
             )
             self._log.append(stored)

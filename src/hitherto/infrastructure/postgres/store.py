@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC
 from typing import Any
 
 from hitherto.application.records import (
@@ -74,6 +75,10 @@ class PostgresStore:
         check_group(appends)
         name = "append_events" if len(appends) == 1 else "append_together"
         found = await self._append(name, sorted(appends, key=lambda append: append.aggregate_id))
+        for append in appends:
+            stored_type = found[append.aggregate_id]["actual_type"]
+            if stored_type not in {None, append.aggregate_type}:
+                raise refusal(append, found[append.aggregate_id]["actual"], stored_type)
         positions = [found[append.aggregate_id]["last_position"] for append in appends]
         if None in positions:
             return await self.append(
@@ -278,7 +283,8 @@ def _stored_event(row: Sequence[Any]) -> StoredEvent:
         version=version,
         data=data,
         metadata=metadata,
-        occurred_at=occurred_at,
+        # asyncpg takes the first and the last moment of all for infinities, without a zone.
+        occurred_at=occurred_at if occurred_at.tzinfo else occurred_at.replace(tzinfo=UTC),
         stored_at=stored_at,
     )
 

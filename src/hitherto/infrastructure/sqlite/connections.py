@@ -1,3 +1,5 @@
+# pyright: reportUnknownMemberType=false
+# (apsw's stubs name types that they do not import)
 """Connections to a SQLite file: one thread that writes, some that read."""
 
 import asyncio

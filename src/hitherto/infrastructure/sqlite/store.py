@@ -1,3 +1,5 @@
+# pyright: reportUnknownMemberType=false
+# (apsw's stubs name types that they do not import)
 """`SqliteStore`: the embedded default."""
 
 import json
@@ -103,7 +105,7 @@ class SqliteStore:
         check_page(after, limit)
         filters = {"event_type": event_types, "aggregate_type": aggregate_types}
         given = {name: types for name, types in filters.items() if types is not None}
-        clause = " ".join(f"AND {name} IN (SELECT value FROM json_each(?))" for name in given)
+        clause = " ".join(f"AND {name} IN (SELECT value FROM json_each(?))" for name in given)  # noqa: S608
         query = _SQL["read_all"].replace("{filters}", clause)
         bindings = (after, *(json.dumps(list(types)) for types in given.values()), limit)
 
@@ -149,9 +151,7 @@ class SqliteStore:
 
     async def read_snapshot(self, aggregate_id: str) -> Snapshot | None:
         """See `SnapshotStore.read_snapshot`."""
-        return await self._connections.read(
-            lambda connection: _snapshot(connection, aggregate_id)
-        )
+        return await self._connections.read(lambda connection: _snapshot(connection, aggregate_id))
 
 
 def _rows(connection: apsw.Connection, query: str, bindings: Sequence[Any]) -> list[Any]:
@@ -182,7 +182,8 @@ def _append(connection: apsw.Connection, append: Append) -> int:
     for version, event in enumerate(
         append.events[standing:], append.expected_version + standing + 1
     ):
-        connection.execute(
+        _rows(
+            connection,
             _SQL["insert"],
             (
                 str(event.event_id), event.event_type, append.aggregate_id, append.aggregate_type,

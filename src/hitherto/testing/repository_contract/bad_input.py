@@ -1,6 +1,6 @@
 """Bad input is refused before any I/O, with the same errors on every store."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -113,7 +113,7 @@ class BadInputContract(RepositoryTests):
         accounts = self.make_repository(store, Account)
         with pytest.raises(InvalidInput, match="aggregate id"):
             Account(bad)
-        for call in (
+        calls: tuple[Callable[[Any], Awaitable[object]], ...] = (
             accounts.load,
             accounts.exists,
             accounts.history,
@@ -121,7 +121,8 @@ class BadInputContract(RepositoryTests):
             lambda bad: accounts.load(bad, 1),
             lambda bad: accounts.load_many(["a-1", bad]),
             lambda bad: accounts.update(bad, lambda account: account.deposit(1)),
-        ):
+        )
+        for call in calls:
             with pytest.raises(InvalidInput, match="aggregate id"):
                 await call(bad)
         assert probe.calls == []
