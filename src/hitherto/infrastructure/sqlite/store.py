@@ -226,7 +226,7 @@ def _snapshot(connection: apsw.Connection, aggregate_id: str) -> Snapshot | None
 
 
 def _text(moment: datetime) -> str:
-    return utc(moment).strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
+    return utc(moment).isoformat(timespec="microseconds")
 
 
 def _stored_event(row: Sequence[Any]) -> StoredEvent:
