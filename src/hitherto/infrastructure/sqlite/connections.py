@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import apsw
 
 from hitherto.application.records import PoolUse
-from hitherto.errors import EventStoreUnavailable, InvalidInput, SchemaMismatch
+from hitherto.errors import EventStoreUnavailable, SchemaMismatch
 from hitherto.infrastructure.sql import migrations
 
 T = TypeVar("T")
@@ -83,10 +83,6 @@ class Connections:
     def _translated(self, work: Callable[[apsw.Connection], T]) -> T:
         try:
             return work(self._connection())
-        except apsw.ConstraintError as error:
-            if "event_store.event_id" in str(error):
-                raise InvalidInput("an event id is stored already: ids are unique") from error
-            raise EventStoreUnavailable(f"{self.path!r}: {error}") from error
         except (apsw.BusyError, apsw.LockedError) as error:
             raise EventStoreUnavailable(
                 f"{self.path!r} is locked by another process: {error}"

@@ -25,7 +25,7 @@ from hitherto.application.records import (
     refusal,
     utc,
 )
-from hitherto.errors import HithertoError
+from hitherto.errors import HithertoError, InvalidInput
 from hitherto.infrastructure.sql import named_queries
 from hitherto.infrastructure.sqlite.connections import Connections, schema_version
 
@@ -182,9 +182,8 @@ def _append(connection: apsw.Connection, append: Append) -> int:
     for version, event in enumerate(
         append.events[standing:], append.expected_version + standing + 1
     ):
-        _rows(
+        _insert(
             connection,
-            _SQL["insert"],
             (
                 str(event.event_id), event.event_type, append.aggregate_id, append.aggregate_type,
                 version, event.schema_version, event.data, event.metadata,
@@ -193,6 +192,13 @@ def _append(connection: apsw.Connection, append: Append) -> int:
         )  # fmt: skip
         position = connection.last_insert_rowid()
     return int(position)
+
+
+def _insert(connection: apsw.Connection, row: Sequence[Any]) -> None:
+    try:
+        _rows(connection, _SQL["insert"], row)
+    except apsw.ConstraintError as error:
+        raise InvalidInput(f"event id {row[0]} is stored already: ids are unique") from error
 
 
 def _load(
