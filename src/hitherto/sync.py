@@ -189,7 +189,7 @@ class Store:
 
     def health_check(self) -> Health:
         """See `hitherto.Store.health_check`."""
-        return background().run(self._health)
+        return background().run(self, self._health)
 
     def _run(
         self, method: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
@@ -198,7 +198,7 @@ class Store:
             await self._wake()
             return await method(*args, **kwargs)
 
-        return background().run(operation)
+        return background().run(self, operation)
 
     async def _wake(self) -> None:
         """After a fork: take a backend of this process's own, and open what was open."""

@@ -1,25 +1,38 @@
 """The memory store keeps the contracts."""
 
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 import pytest_asyncio
 
 from hitherto.infrastructure.memory import MemoryStore
-from hitherto.testing import RepositoryContract, StoreContract
+from hitherto.testing import RepositoryContract, StoreContract, check_store
 
 
-class Memory:
+@asynccontextmanager
+async def opened() -> AsyncGenerator[MemoryStore]:
+    """An empty store."""
+    store = MemoryStore()
+    await store.open()
+    yield store
+    await store.close()
+
+
+class OnMemory:
     @pytest_asyncio.fixture
     async def backend(self) -> AsyncGenerator[MemoryStore]:
-        store = MemoryStore()
-        await store.open()
-        yield store
-        await store.close()
+        async with opened() as store:
+            yield store
 
 
-class TestStore(Memory, StoreContract):
+class TestStore(OnMemory, StoreContract):
     pass
 
 
-class TestRepository(Memory, RepositoryContract):
+class TestRepository(OnMemory, RepositoryContract):
     pass
+
+
+def test_it_agrees_with_a_plain_model() -> None:
+    """Through any history."""
+    check_store(opened, max_examples=100)

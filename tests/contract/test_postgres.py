@@ -1,33 +1,59 @@
-"""PostgreSQL keeps the contract: the newest, and the oldest that Debian stable shipped."""
+"""PostgreSQL keeps the contracts: the newest, and the one that Debian ships."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
+from tests.servers import new_schema
 
 from hitherto.infrastructure.postgres import PostgresStore
-from hitherto.testing import StoreContract
+from hitherto.testing import RepositoryContract, StoreContract, check_store
 
 pytestmark = pytest.mark.integration
 
 
-class TestStore(StoreContract):
-    @pytest_asyncio.fixture
-    async def backend(
-        self, postgres_url: str, postgres_schema: str
-    ) -> AsyncIterator[PostgresStore]:
-        store = PostgresStore(postgres_url, schema=postgres_schema, max_connections=10)
-        await store.open()
-        yield store
-        await store.close()
+@asynccontextmanager
+async def opened(url: str) -> AsyncGenerator[PostgresStore]:
+    """An empty store, in a schema of its own."""
+    store = PostgresStore(url, schema=new_schema(), max_connections=10)
+    await store.open()
+    yield store
+    await store.close()
 
 
-class TestStoreOnDebian(TestStore):
+class OnPostgres:
     @pytest_asyncio.fixture
-    async def backend(
-        self, debian_postgres_url: str, postgres_schema: str
-    ) -> AsyncIterator[PostgresStore]:
-        store = PostgresStore(debian_postgres_url, schema=postgres_schema, max_connections=10)
-        await store.open()
-        yield store
-        await store.close()
+    async def backend(self, postgres_url: str) -> AsyncGenerator[PostgresStore]:
+        async with opened(postgres_url) as store:
+            yield store
+
+
+class OnDebian:
+    @pytest_asyncio.fixture
+    async def backend(self, debian_postgres_url: str) -> AsyncGenerator[PostgresStore]:
+        async with opened(debian_postgres_url) as store:
+            yield store
+
+
+class TestStore(OnPostgres, StoreContract):
+    pass
+
+
+class TestRepository(OnPostgres, RepositoryContract):
+    pass
+
+
+class TestStoreOnDebian(OnDebian, StoreContract):
+    pass
+
+
+class TestRepositoryOnDebian(OnDebian, RepositoryContract):
+    pass
+
+
+@pytest.mark.parametrize("server", ["postgres_url", "debian_postgres_url"])
+def test_it_agrees_with_a_plain_model(server: str, request: pytest.FixtureRequest) -> None:
+    """Through any history."""
+    url: str = request.getfixturevalue(server)
+    check_store(lambda: opened(url), max_examples=20)

@@ -1,26 +1,48 @@
 """The SQLite store keeps the contracts."""
 
+import tempfile
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest_asyncio
 
 from hitherto.infrastructure.sqlite import SqliteStore
-from hitherto.testing import RepositoryContract, StoreContract
+from hitherto.testing import RepositoryContract, StoreContract, check_store
 
 
-class Sqlite:
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncGenerator[SqliteStore]:
+    """An empty store."""
+    store = SqliteStore(str(folder / "events.db"), max_readers=4)
+    await store.open()
+    yield store
+    await store.close()
+
+
+@asynccontextmanager
+async def opened_somewhere() -> AsyncGenerator[SqliteStore]:
+    """An empty store in a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with opened(Path(folder)) as store:
+            yield store
+
+
+class OnSqlite:
     @pytest_asyncio.fixture
     async def backend(self, tmp_path: Path) -> AsyncGenerator[SqliteStore]:
-        store = SqliteStore(str(tmp_path / "events.db"), max_readers=4)
-        await store.open()
-        yield store
-        await store.close()
+        async with opened(tmp_path) as store:
+            yield store
 
 
-class TestStore(Sqlite, StoreContract):
+class TestStore(OnSqlite, StoreContract):
     pass
 
 
-class TestRepository(Sqlite, RepositoryContract):
+class TestRepository(OnSqlite, RepositoryContract):
     pass
+
+
+def test_it_agrees_with_a_plain_model() -> None:
+    """Through any history."""
+    check_store(opened_somewhere, max_examples=40)

@@ -16,7 +16,7 @@ from hitherto.errors import HithertoError
 
 T = TypeVar("T")
 
-_PATIENCE = 5.0  # seconds that a fork or the exit waits for the operations under way
+_PATIENCE = 5.0  # seconds that a fork or the exit waits for operations, and then for closing
 
 
 class WouldDeadlock(HithertoError, RuntimeError):
@@ -27,12 +27,13 @@ class Background:
     """An event loop in a daemon thread, which the first operation starts.
 
     A fork waits for the operations under way and closes what is open: a process that opens an
-    SQLite file while it has inherited it open takes no locks of its own, and loses commits.
+    SQLite file while it has inherited it open takes no locks of its own, and loses commits. What
+    cannot be closed in time is left open, with a warning.
 
     Attributes:
         opened: The backends that are open in this process, by owner. The thread's frame holds
-            them, and after a fork that frame stays in the child for ever: so the child never
-            finalises, and thereby runs, what its parent had open in spite of all.
+            this object, and after a fork that frame stays in the child for ever: so the child
+            never finalises, and thereby runs, what could not be closed in time.
         opening: Held while a backend is opened again.
     """
 
@@ -42,12 +43,17 @@ class Background:
         self._gate = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread_id: int | None = None
-        self._running: set[asyncio.Task[Any]] = set()
+        self._running: dict[asyncio.Task[Any], object] = {}
+        self._unclosed: list[Backend] = []
 
-    def run(self, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    def run(self, owner: object, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run `operation` on the loop, with the caller's context variables; wait for its end.
 
         An exception that interrupts the waiting, such as KeyboardInterrupt, cancels it.
+
+        Args:
+            owner: Whose backend it uses.
+            operation: What to run.
 
         Raises:
             WouldDeadlock: The caller is the loop's own thread.
@@ -63,9 +69,12 @@ class Background:
         def start() -> None:
             task = loop.create_task(operation())
             tasks.append(task)
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-            task.add_done_callback(lambda _: ended.set())
+            self._running[task] = owner
+            task.add_done_callback(done)
+
+        def done(task: asyncio.Task[T]) -> None:
+            del self._running[task]
+            ended.set()
 
         def cancel() -> None:
             tasks[0].cancel()
@@ -94,11 +103,13 @@ class Background:
             return
         resting = asyncio.run_coroutine_threadsafe(self._rest(), self._loop)
         try:
-            resting.result(_PATIENCE)
-        except TimeoutError:
-            logging.getLogger("hitherto").warning("stores_left_open waited=%ss", _PATIENCE)
+            with contextlib.suppress(TimeoutError):
+                resting.result(2 * _PATIENCE)
         finally:
             resting.cancel()
+        left = len(self.opened) + len(self._unclosed)
+        if left:
+            logging.getLogger("hitherto").warning("stores_left_open count=%d", left)
 
     def resume(self) -> None:
         """Start operations again."""
@@ -107,11 +118,13 @@ class Background:
 
     async def _rest(self) -> None:
         if self._running:
-            await asyncio.wait(self._running)
-        for owner, backend in list(self.opened.items()):
+            await asyncio.wait(self._running, timeout=_PATIENCE)
+        for owner in self.opened.keys() - self._running.values():
+            backend = self.opened.pop(owner)
+            self._unclosed.append(backend)
             with contextlib.suppress(Exception):
                 await backend.close()
-            self.opened.pop(owner, None)
+            self._unclosed.remove(backend)
 
     def _started(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:

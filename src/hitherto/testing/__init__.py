@@ -1,7 +1,7 @@
 """For tests: given/when/then for your aggregates, and the contracts that a backend must keep.
 
-`given` needs nothing installed. The contracts need pytest and pytest-asyncio; they are imported
-when first asked for.
+`given` needs nothing installed. The contracts need pytest and pytest-asyncio, `check_store`
+hypothesis; each is imported when it is first asked for.
 """
 
 import importlib
@@ -13,6 +13,7 @@ from hitherto.testing.given import Given, Outcome, given
 if TYPE_CHECKING:
     from hitherto.testing.probe import Probe
     from hitherto.testing.repository_contract import RepositoryContract
+    from hitherto.testing.state_machine import check_store
     from hitherto.testing.store_contract import StoreContract
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Probe",
     "RepositoryContract",
     "StoreContract",
+    "check_store",
     "given",
 ]
 
@@ -28,6 +30,7 @@ _MODULES = {
     "Probe": "hitherto.testing.probe",
     "RepositoryContract": "hitherto.testing.repository_contract",
     "StoreContract": "hitherto.testing.store_contract",
+    "check_store": "hitherto.testing.state_machine",
 }
 
 

@@ -102,7 +102,14 @@ class PostgresStore:
         for row in rows:
             found.setdefault(row[0], []).append(tuple(row)[1:])
         streams = {each: _stream(each, rows) for each, rows in found.items()}
-        return {each: stream for each, stream in streams.items() if stream.events}
+        # A snapshot without events is ahead of the log, or of an aggregate that is not there.
+        doubtful = [each for each, stream in streams.items() if not stream.events]
+        if doubtful and fingerprint is not None:
+            there = await self.load_many(doubtful, fingerprint=None)
+            return {
+                each: streams[each] for each in streams if streams[each].events or each in there
+            }
+        return streams
 
     async def read(
         self,

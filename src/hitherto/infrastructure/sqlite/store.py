@@ -72,8 +72,11 @@ class SqliteStore:
         """See `EventStore.load_many`."""
 
         def work(connection: apsw.Connection) -> dict[str, Stream]:
-            streams = {id: _load(connection, id, fingerprint, None) for id in aggregate_ids}  # noqa: A001
-            return {each: stream for each, stream in streams.items() if stream.events}
+            return {
+                each: _load(connection, each, fingerprint, None)
+                for each in aggregate_ids
+                if _rows(connection, _SQL["head"], (each,))
+            }
 
         return await self._connections.read(work)
 

@@ -13,7 +13,7 @@ from hitherto.testing.probe import Probe
 from hitherto.testing.repository_contract.base import Recorder, RepositoryTests
 from hitherto.testing.repository_contract.domain import Account, Divided, Grew
 
-UNREADABLE = ["", "nonsense", '{"balance"', "null", "[]", '{"balance": "x"}', '{"entries": {}}']
+UNREADABLE = ['"nonsense"', "7", "null", "[]", '{"balance": "x"}', '{"entries": {}}']
 
 
 class BadSnapshotContract(RepositoryTests):
@@ -40,12 +40,12 @@ class BadSnapshotContract(RepositoryTests):
 
     async def test_an_older_version_is_loaded_past_a_corrupt_snapshot(self, store: Store) -> None:
         """Time travel replaces nothing."""
-        accounts = await self._spoiled(store, data="nonsense")
+        accounts = await self._spoiled(store, data='"nonsense"')
         account = await accounts.load("a-1", 3)
         assert (account.version, account.balance) == (3, 3)
         kept = await store.backend.read_snapshot("a-1")
         assert kept is not None
-        assert kept.data == "nonsense"
+        assert kept.data == '"nonsense"'
 
     async def test_a_snapshot_without_any_event_is_no_aggregate(self, store: Store) -> None:
         """There is nothing to load, and nothing to replace it with."""
@@ -56,9 +56,12 @@ class BadSnapshotContract(RepositoryTests):
         assert not await accounts.exists("a-2")
         assert await accounts.load_many(["a-2"]) == {}
 
-    async def test_many_are_loaded_past_a_corrupt_snapshot(self, store: Store) -> None:
+    @pytest.mark.parametrize("changes", [{"data": '"nonsense"'}, {"version": 9}])
+    async def test_many_are_loaded_past_a_bad_snapshot(
+        self, store: Store, changes: dict[str, Any]
+    ) -> None:
         """The others do not notice."""
-        accounts = await self._spoiled(store, data="nonsense")
+        accounts = await self._spoiled(store, **changes)
         await accounts.save(Account.open("a-2"))
         loaded = await accounts.load_many(["a-1", "a-2"])
         assert [account.version for account in loaded.values()] == [3, 1]
@@ -66,7 +69,7 @@ class BadSnapshotContract(RepositoryTests):
 
     async def test_replacing_may_fail(self, store: Store, probe: Probe) -> None:
         """The load succeeds, this time and the next."""
-        accounts = await self._spoiled(store, data="nonsense")
+        accounts = await self._spoiled(store, data='"nonsense"')
         probe.broken = {"save_snapshot"}
         for _ in range(2):
             assert (await accounts.load("a-1")).balance == 3

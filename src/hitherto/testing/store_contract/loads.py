@@ -90,6 +90,13 @@ class LoadContract:
                 alone = await backend.load(each, fingerprint=fingerprint)
                 assert _comparable(stream) == _comparable(alone)
 
+    async def test_a_snapshot_ahead_of_all_events_hides_nothing(self, backend: Backend) -> None:
+        """Among many, an aggregate whose snapshot no event bears out is not left out."""
+        snapshot = await _with_snapshot(backend, 2, 3)
+        streams = await backend.load_many(["thing-1"], fingerprint="code-1")
+        assert list(streams) == ["thing-1"]
+        assert (streams["thing-1"].snapshot, list(streams["thing-1"].events)) == (snapshot, [])
+
     async def test_thousands_are_loaded_at_once(self, backend: Backend) -> None:
         """Three thousand ids, known and unknown, some of them twice."""
         for start in range(0, 2000, 500):
