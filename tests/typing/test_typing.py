@@ -141,23 +141,7 @@ def pyright_errors(snippets: Path) -> Found:
     return found
 
 
-MYPY_PASSES = {
-    "a field of an event set",
-    "a positional argument for an event",
-    "a missing field of an event",
-}
-"""Mypy takes msgspec's own dataclass_transform in place of the event's."""
-
-
-@pytest.mark.parametrize(
-    "what",
-    [
-        pytest.param(each, marks=pytest.mark.xfail(reason="mypy takes Struct's defaults"))
-        if each in MYPY_PASSES
-        else each
-        for each in REFUSED
-    ],
-)
+@pytest.mark.parametrize("what", REFUSED)
 def test_mypy_refuses(what: str, mypy_errors: Found) -> None:
     """The wrong line, and for the right reason."""
     check(what, REFUSED[what][1], mypy_errors)

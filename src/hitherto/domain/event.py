@@ -112,6 +112,9 @@ class EventMeta(msgspec.StructMeta):
         return cls
 
 
+@dataclass_transform(  # mypy takes a base class's word before its metaclass's
+    kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,)
+)
 class Event(msgspec.Struct, metaclass=EventMeta):
     """An immutable business fact, named in the past tense.
 
