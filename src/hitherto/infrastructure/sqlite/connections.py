@@ -87,6 +87,13 @@ class Connections:
             raise EventStoreUnavailable(
                 f"{self.path!r} is locked by another process: {error}"
             ) from error
+        except apsw.CantOpenError as error:
+            raise EventStoreUnavailable(
+                f"{self.path!r} cannot be opened: check that its folder exists and may be "
+                f"written ({error})"
+            ) from error
+        except apsw.NotADBError as error:
+            raise EventStoreUnavailable(f"{self.path!r} is not a SQLite file: {error}") from error
         except apsw.Error as error:
             raise EventStoreUnavailable(f"{self.path!r} cannot be used: {error}") from error
 
@@ -151,6 +158,14 @@ def _migrate(connection: apsw.Connection) -> None:
         if number > version:
             connection.execute(text)
             connection.execute("INSERT INTO hitherto_migrations (version) VALUES (?)", (number,))
+
+
+def problems(connection: apsw.Connection) -> tuple[str, ...]:
+    """What the file's durability lacks."""
+    mode = connection.execute("PRAGMA journal_mode").get
+    if mode == "wal":
+        return ()
+    return (f"the journal mode is {mode}, not WAL: readers and the writer block each other",)
 
 
 def schema_version(connection: apsw.Connection) -> int | None:

@@ -27,7 +27,7 @@ from hitherto.application.records import (
 )
 from hitherto.errors import HithertoError, InvalidInput
 from hitherto.infrastructure.sql import named_queries
-from hitherto.infrastructure.sqlite.connections import Connections, schema_version
+from hitherto.infrastructure.sqlite.connections import Connections, problems, schema_version
 
 _SQL = named_queries("hitherto.infrastructure.sqlite")
 
@@ -130,15 +130,18 @@ class SqliteStore:
         """See `EventStore.health_check`."""
         start = time.perf_counter()
         try:
-            version = await self._connections.read(schema_version)
+            version, lacking = await self._connections.read(
+                lambda connection: (schema_version(connection), problems(connection))
+            )
         except HithertoError as error:
             return Health(status="unhealthy", backend="sqlite", problems=(str(error),))
         return Health(
-            status="healthy",
+            status="degraded" if lacking else "healthy",
             backend="sqlite",
             latency=time.perf_counter() - start,
             schema_version=version,
             pool=self._connections.use(),
+            problems=lacking,
         )
 
     async def save_snapshot(self, snapshot: Snapshot, *, replacing: int | None = None) -> bool:

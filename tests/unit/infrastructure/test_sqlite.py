@@ -1,0 +1,163 @@
+"""What is SQLite's own; the rest is in the contract."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import apsw
+import pytest
+import pytest_asyncio
+from tests.acceptance.postgres_writers import an_append
+
+from hitherto import EventStoreUnavailable, SchemaMismatch
+from hitherto.infrastructure.sqlite import SqliteStore, connections
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """A file that does not exist yet."""
+    return str(tmp_path / "events.db")
+
+
+@pytest_asyncio.fixture
+async def store(path: str) -> AsyncGenerator[SqliteStore]:
+    """A store with one event."""
+    store = SqliteStore(path, max_readers=2)
+    await store.open()
+    await store.append([an_append("a")])
+    yield store
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE event_store SET event_data = '{}'",
+        "DELETE FROM event_store",
+        "INSERT OR REPLACE INTO event_store SELECT * FROM event_store",
+    ],
+)
+async def test_events_are_never_changed(store: SqliteStore, path: str, change: str) -> None:
+    """Triggers refuse it, in other tools too."""
+    connection = apsw.Connection(path)
+    connection.execute("PRAGMA recursive_triggers = ON")
+    with pytest.raises(apsw.ConstraintError, match="refused"):
+        connection.execute(change)
+    connection.close()
+
+
+async def test_every_commit_is_on_the_disk(store: SqliteStore) -> None:
+    """WAL with synchronous FULL."""
+    settings = await store._connections.write(
+        lambda connection: (
+            connection.execute("PRAGMA journal_mode").get,
+            connection.execute("PRAGMA synchronous").get,
+        )
+    )
+    assert settings == ("wal", 2)
+
+
+async def test_a_file_of_newer_code_is_refused(store: SqliteStore, path: str) -> None:
+    """The message says what to do."""
+    await store.close()
+    connection = apsw.Connection(path)
+    connection.execute("INSERT INTO hitherto_migrations (version) VALUES (999)")
+    connection.close()
+    with pytest.raises(SchemaMismatch, match=r"version 999.*upgrade hitherto"):
+        await SqliteStore(path).open()
+
+
+async def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
+    """A text file, a folder, a folder that is not there."""
+    text = tmp_path / "notes.txt"
+    text.write_text("Dear diary, " * 100)
+    with pytest.raises(EventStoreUnavailable, match=r"notes\.txt.*is not a SQLite file"):
+        await SqliteStore(str(text)).open()
+    with pytest.raises(EventStoreUnavailable, match="cannot be opened"):
+        await SqliteStore(str(tmp_path)).open()
+    with pytest.raises(EventStoreUnavailable, match="folder exists"):
+        await SqliteStore(str(tmp_path / "nowhere" / "events.db")).open()
+
+
+async def test_a_file_that_another_process_holds_is_unavailable(
+    store: SqliteStore, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some patience; then it works again."""
+    monkeypatch.setattr(connections, "_BUSY_LIMIT", 0.1)
+    script = (
+        "import apsw, sys; c = apsw.Connection(sys.argv[1]); c.execute('BEGIN IMMEDIATE');"
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    with pytest.raises(EventStoreUnavailable, match="locked by another process"):
+        await store.append([an_append("b")])
+    assert len(await store.read("a")) == 1, "reading goes on"
+    holder.communicate()
+    assert await store.append([an_append("b")]) == (2,)
+
+
+async def test_a_cancelled_append_is_there_whole_or_not_at_all(store: SqliteStore) -> None:
+    """The thread ends what it has begun; the next operation works."""
+    tasks = [asyncio.create_task(store.append([an_append(f"b{n}", 0, 3)])) for n in range(50)]
+    await asyncio.sleep(0)
+    for task in tasks[::2]:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for number in range(50):
+        assert len(await store.read(f"b{number}")) in ({3} if number % 2 else {0, 3})
+
+
+async def test_a_closed_store_says_so_and_opens_again(store: SqliteStore) -> None:
+    """What was stored is still there."""
+    await store.close()
+    with pytest.raises(EventStoreUnavailable, match="closed"):
+        await store.read("a")
+    assert (await store.health_check()).status == "unhealthy"
+    await store.open()
+    assert len(await store.read("a")) == 1
+
+
+async def test_a_failed_open_can_be_tried_again(path: str) -> None:
+    """Nothing of the first try stays."""
+    Path(path).mkdir()
+    store = SqliteStore(path)
+    with pytest.raises(EventStoreUnavailable):
+        await store.open()
+    Path(path).rmdir()
+    await store.open()
+    await store.close()
+
+
+async def test_another_journal_mode_is_told_by_the_health_check(
+    store: SqliteStore, path: str
+) -> None:
+    """Somebody has switched WAL off."""
+    assert (await store.health_check()).status == "healthy"
+    await store.close()
+    connection = apsw.Connection(path)
+    connection.execute("PRAGMA journal_mode = DELETE")
+    assert connections.problems(connection) == (
+        "the journal mode is delete, not WAL: readers and the writer block each other",
+    )
+    connection.close()
+    await store.open()
+
+
+async def test_filtered_reads_use_the_index_of_types(store: SqliteStore) -> None:
+    """A rare type is found at once."""
+    plan = await store._connections.read(
+        lambda connection: [
+            row[3]
+            for row in connection.execute(
+                "EXPLAIN QUERY PLAN SELECT * FROM event_store WHERE global_position > 0 "
+                "AND event_type IN ('Rare') ORDER BY global_position LIMIT 10"
+            )
+        ]
+    )
+    assert any("idx_event_store_event_type" in step for step in plan), plan
