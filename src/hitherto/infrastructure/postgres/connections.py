@@ -92,7 +92,7 @@ class Connections:
             return await asyncpg.connect(self._url, statement_cache_size=0, **self._options())
         except asyncpg.exceptions.ClientConfigurationError as error:
             raise ConfigurationError(f"the URL {self.where} is wrong: {error}") from error
-        except ValueError:  # Its text may quote a part of the password.
+        except (ValueError, OverflowError):  # Its text may quote a part of the password.
             raise ConfigurationError(
                 f"the URL {self.where} is wrong: check hosts and ports, and percent-encode "
                 "special characters in the user and the password"

@@ -1,5 +1,6 @@
 """The tables: made, migrated and checked."""
 
+import re
 from typing import Any
 
 from hitherto.errors import ConfigurationError, SchemaMismatch
@@ -7,6 +8,11 @@ from hitherto.infrastructure.sql import migrations
 
 _OLDEST_SERVER = 14
 _BODY_TAG = "$hitherto$"
+# to_regclass would do, but within a transaction it may not see what another one has just made.
+_HAS_MIGRATIONS = """SELECT EXISTS (
+    SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = $1 AND c.relname = 'hitherto_migrations')"""
+_PLACE = re.compile(r"\{schema(?:_text)?\}")
 
 
 class Schema:
@@ -17,15 +23,19 @@ class Schema:
     """
 
     def __init__(self, name: str) -> None:
-        if not name or "\0" in name or _BODY_TAG in name or not 0 < len(_bytes(name)) <= 63:
+        if "\0" in name or _BODY_TAG in name or not 1 <= _length(name) <= 63:
             raise ConfigurationError(f"schema={name!r}: give a PostgreSQL name of 1 to 63 bytes")
         self.name = name
         self._identifier = '"' + name.replace('"', '""') + '"'
 
     def sql(self, template: str) -> str:
         """`template` with the schema's quoted name in its places."""
-        in_text = self._identifier.replace("'", "''")
-        return template.replace("{schema_text}", in_text).replace("{schema}", self._identifier)
+        values = {
+            "{schema}": self._identifier,
+            "{schema_text}": self._identifier.replace("'", "''"),
+        }
+        # In one pass: a schema may be called "{schema}".
+        return _PLACE.sub(lambda place: values[place[0]], template)
 
     async def prepare(self, connection: Any) -> None:
         """Make or migrate the tables, if they are not up to date; else only look.
@@ -54,10 +64,11 @@ class Schema:
             )
 
     async def _version(self, connection: Any) -> int:
-        table = self.sql("{schema}.hitherto_migrations")
-        if await connection.fetchval("SELECT to_regclass($1) IS NULL", table):
+        if not await connection.fetchval(_HAS_MIGRATIONS, self.name):
             return 0
-        version = await connection.fetchval(f"SELECT max(version) FROM {table}")  # noqa: S608
+        version = await connection.fetchval(
+            self.sql("SELECT max(version) FROM {schema}.hitherto_migrations")
+        )
         if version and version > latest_version():
             raise SchemaMismatch(
                 f"the tables in schema {self.name!r} have version {version}, this code knows "
@@ -105,5 +116,9 @@ def _applied(number: int) -> str:
     return f"INSERT INTO {{schema}}.hitherto_migrations (version) VALUES ({number});"  # noqa: S608
 
 
-def _bytes(name: str) -> bytes:
-    return name.encode(errors="replace")
+def _length(name: str) -> int:
+    """In bytes; 0 if the name cannot be encoded."""
+    try:
+        return len(name.encode())
+    except UnicodeEncodeError:
+        return 0

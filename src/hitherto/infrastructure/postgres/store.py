@@ -61,6 +61,11 @@ class PostgresStore:
         self._sql = {
             name: self._schema.sql(text) for name, text in named_queries(__package__).items()
         }
+        read_all = named_queries(__package__)["read_all"]
+        self._read_all = {
+            kinds: self._schema.sql(read_all.replace("{filters}", clause))
+            for kinds, clause in _FILTERS.items()
+        }
 
     async def open(self) -> None:
         """See `EventStore.open`."""
@@ -137,8 +142,7 @@ class PostgresStore:
         """See `EventStore.read_all`."""
         check_page(after, limit)
         filters = [list(types) for types in (event_types, aggregate_types) if types is not None]
-        clause = _FILTERS[event_types is not None, aggregate_types is not None]
-        query = self._sql["read_all"].replace("{filters}", clause)
+        query = self._read_all[event_types is not None, aggregate_types is not None]
         async with self._connections.session() as connection:
             # Two statements, for the second must see what the first found released.
             watermark: int = await connection.fetchval(self._sql["watermark"])

@@ -1,0 +1,100 @@
+"""Stores that the acceptance tests open, use, and look at from behind."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from tests.acceptance.postgres_writers import an_append
+
+from hitherto.application.records import Snapshot
+from hitherto.infrastructure.postgres import PostgresStore
+from hitherto.infrastructure.postgres.schema import latest_version
+
+_CATALOG = {
+    "columns": """
+        SELECT c.relname, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+               a.attidentity, l.collname, pg_get_expr(d.adbin, d.adrelid)
+        FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+        LEFT JOIN pg_collation l ON l.oid = a.attcollation
+        LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+        WHERE c.relnamespace = $1::oid AND c.relkind IN ('r', 'S') ORDER BY 1, 2""",
+    "indexes": """
+        SELECT c.relname, pg_get_indexdef(c.oid) FROM pg_class c
+        WHERE c.relnamespace = $1::oid AND c.relkind = 'i' ORDER BY 1""",
+    "constraints": """
+        SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
+        WHERE connamespace = $1::oid ORDER BY 1""",
+    "triggers": """
+        SELECT tgname, pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid
+        WHERE c.relnamespace = $1::oid AND NOT tgisinternal ORDER BY 1""",
+    "functions": """
+        SELECT proname, pg_get_functiondef(oid) FROM pg_proc
+        WHERE pronamespace = $1::oid ORDER BY 1""",
+    "sequences": """
+        SELECT c.relname, s.seqcache FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid
+        WHERE c.relnamespace = $1::oid ORDER BY 1""",
+    "rights": "SELECT relname, relacl::text FROM pg_class WHERE relnamespace = $1::oid ORDER BY 1",
+}
+
+
+@asynccontextmanager
+async def opened(url: str, schema: str = "public", **options: Any) -> AsyncIterator[PostgresStore]:
+    """An open store."""
+    store = PostgresStore(url, schema=schema, **{"max_connections": 4, **options})
+    try:
+        await store.open()
+        yield store
+    finally:
+        await store.close()
+
+
+def quoted(name: str) -> str:
+    """`name` as an identifier in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def with_database(url: str, database: str) -> str:
+    """The same server, another database."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
+
+
+def snapshot(aggregate_id: str) -> Snapshot:
+    """A snapshot at version 1."""
+    return Snapshot(
+        aggregate_id=aggregate_id, aggregate_type="Thing", version=1, fingerprint="f", data="{}"
+    )
+
+
+async def use_everything(store: PostgresStore) -> None:
+    """Every operation of a store that is empty."""
+    assert await store.append([an_append("a", 0, 2)]) == (2,)
+    assert len(await store.append([an_append("a", 2), an_append("b")])) == 2
+    assert await store.save_snapshot(snapshot("a"))
+    assert await store.save_snapshot(snapshot("a"), replacing=1)
+    assert await store.read_snapshot("a") == snapshot("a")
+    loaded = await store.load("a", fingerprint="f")
+    assert loaded.snapshot == snapshot("a")
+    assert len(loaded.events) == 3
+    assert set(await store.load_many(["a", "b", "c"], fingerprint="f")) == {"a", "b"}
+    assert [event.version for event in await store.read("a", backward=True)] == [3, 2, 1]
+    for events, aggregates in ((None, None), (["Happened"], None), (None, ["Thing"])):
+        page = await store.read_all(event_types=events, aggregate_types=aggregates)
+        assert len(page.events) == 4
+    assert await store.watermark() == page.checkpoint == page.events[-1].position
+    health = await store.health_check()
+    assert health.schema_version == latest_version(), health.problems
+    assert health.status != "unhealthy"
+
+
+async def catalog(session: Any, schema: str) -> dict[str, list[tuple[str, ...]]]:
+    """All that the server knows of a schema, its name and its oid aside."""
+    oid = await session.fetchval("SELECT oid::int8 FROM pg_namespace WHERE nspname = $1", schema)
+    forms = (quoted(schema).replace("'", "''"), quoted(schema), schema)
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for kind, query in _CATALOG.items():
+        rows = [tuple(map(str, row)) for row in await session.fetch(query, oid)]
+        for form in forms:
+            rows = [tuple(value.replace(form, "S") for value in row) for row in rows]
+        found[kind] = rows
+    return found
