@@ -22,7 +22,7 @@ _IMMUTABLE = (
     str, bytes, int, float, complex, bool, type(None), Decimal, UUID, Enum,
     datetime, date, time, timedelta,
 )  # fmt: skip
-_OWN = ("_id", "_version", "_snapshot_version", "_unsaved", "_saving")
+_OWN = ("definition", "_id", "_version", "_snapshot_version", "_unsaved", "_saving")
 
 
 @dataclass(slots=True)

@@ -38,11 +38,15 @@ class Definition:
 
 
 def base_arguments(cls: type, generic: type) -> tuple[Any, ...] | None:
-    """The type arguments that `cls` gives to `generic` or a generic subclass of it, if any."""
+    """The type arguments that `cls` gives to `generic`, itself or through a generic base."""
     for base in vars(cls).get("__orig_bases__", ()):
         origin = get_origin(base)
-        if isinstance(origin, type) and issubclass(origin, generic):
+        if origin is generic:
             return get_args(base)
+        if isinstance(origin, type) and issubclass(origin, generic):
+            inherited = base_arguments(origin, generic)
+            given = dict(zip(vars(origin)["__parameters__"], get_args(base), strict=True))
+            return inherited and tuple(_substituted(argument, given) for argument in inherited)
     return None
 
 
@@ -70,6 +74,13 @@ def events_of(union: Any, owner: type) -> dict[str, type[Event]]:
                 f"stored name, {cls.__event_type__!r}; give one of them another type="
             )
     return events
+
+
+def _substituted(argument: Any, given: Mapping[Any, Any]) -> Any:
+    if isinstance(argument, TypeVar):
+        return given[argument]
+    parameters = getattr(argument, "__parameters__", ())
+    return argument[tuple(given[each] for each in parameters)] if parameters else argument
 
 
 def is_open(argument: Any) -> bool:

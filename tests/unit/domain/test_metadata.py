@@ -1,0 +1,61 @@
+"""Metadata: merged, flattened, and inherited through a context variable."""
+
+import pytest
+
+from hitherto import InvalidInput, Metadata, current_metadata, metadata_context
+
+
+def test_what_is_left_open_is_taken_from_the_base() -> None:
+    """Keys of one's own are merged, and the upper ones win."""
+    base = Metadata(correlation_id="c", actor="a", extra={"x": 1, "y": 1})
+    upper = Metadata(correlation_id="d", causation_id="e", extra={"y": 2, "z": None})
+    assert upper.over(base) == Metadata(
+        correlation_id="d", causation_id="e", actor="a", extra={"x": 1, "y": 2, "z": None}
+    )
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        Metadata(),
+        Metadata(actor="a"),
+        Metadata(correlation_id="c", causation_id="d", actor="a", extra={"n": 1, "none": None}),
+    ],
+)
+def test_it_is_flat_when_stored_and_comes_back(metadata: Metadata) -> None:
+    """What is not set is left out."""
+    flat = metadata.flat()
+    assert all(not isinstance(value, dict) for value in flat.values())
+    assert Metadata.from_flat(flat) == metadata
+
+
+def test_flat_metadata_has_no_empty_names() -> None:
+    """An empty metadata is an empty mapping."""
+    assert Metadata().flat() == {}
+    assert Metadata(actor="a", extra={"k": None}).flat() == {"actor": "a", "k": None}
+
+
+@pytest.mark.parametrize("name", ["correlation_id", "causation_id", "actor"])
+def test_an_extra_key_may_not_take_a_name(name: str) -> None:
+    """It would be stored in the place of the real one."""
+    with pytest.raises(InvalidInput, match=name):
+        Metadata(extra={name: "x"})
+
+
+def test_contexts_nest() -> None:
+    """Inside, the inner one goes before; afterwards the outer one holds again."""
+    assert current_metadata() == Metadata()
+    with metadata_context(correlation_id="outer", actor="a") as outer:
+        assert current_metadata() is outer
+        with metadata_context(correlation_id="inner", ip="::1") as inner:
+            assert inner == Metadata(correlation_id="inner", actor="a", extra={"ip": "::1"})
+            assert current_metadata() is inner
+        assert current_metadata() is outer
+    assert current_metadata() == Metadata()
+
+
+def test_a_context_ends_with_an_error_too() -> None:
+    """Nothing leaks into what comes after."""
+    with pytest.raises(ZeroDivisionError), metadata_context(actor="a"):
+        raise ZeroDivisionError
+    assert current_metadata() == Metadata()
