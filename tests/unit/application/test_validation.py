@@ -1,0 +1,149 @@
+"""Values that would be changed without a word are found, and only those are looked for."""
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Any, Literal, Optional, Union
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from hitherto.application.validation import (
+    check_text,
+    check_value,
+    first_difference,
+    needs_check,
+)
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Safe(msgspec.Struct):
+    text: str
+    day: date | None = None
+    colours: tuple[Colour, ...] = ()
+
+
+class Unsafe(msgspec.Struct):
+    safe: Safe
+    size: float = 0.0
+
+
+class Tree(msgspec.Struct):
+    children: "list[Tree]" = []
+
+
+@dataclasses.dataclass
+class Point:
+    x: float
+    y: Any = None
+
+
+@pytest.mark.parametrize(
+    "type",
+    [
+        str, int, bool, type(None), bytes, UUID, timedelta, date, Colour, Safe,
+        str | None, Optional[int], Union[str, int], tuple[str, ...], list[int], dict[str, Safe],  # noqa: UP007, UP045
+        frozenset[Colour], Mapping[str, bytes], Literal["a", 1], Annotated[int, "note"],
+        msgspec.UnsetType, tuple[int, str],
+    ],
+)  # fmt: skip
+def test_types_without_dangerous_values_need_no_check(type: Any) -> None:
+    """It would only cost time."""
+    assert not needs_check(type)
+
+
+@pytest.mark.parametrize(
+    "type",
+    [
+        float, Decimal, datetime, Any, object, list, dict, tuple, Unsafe, Tree, Point,
+        float | None, list[float], dict[str, Unsafe], Mapping[str, Any], Annotated[float, "note"],
+        tuple[int, datetime], complex, time,
+    ],
+)  # fmt: skip
+def test_types_with_dangerous_values_need_one(type: Any) -> None:
+    """Numbers that can be NaN, times that can lack a zone, and depth without a bound."""
+    assert needs_check(type)
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        (float("nan"), "it is nan"),
+        (float("inf"), "it is inf"),
+        (Decimal("-Infinity"), "it is -Infinity"),
+        (Decimal("NaN"), "it is NaN"),
+        (datetime(2024, 1, 1), "it=2024-01-01 00:00:00 has no time zone"),  # noqa: DTZ001
+        ([1, [float("nan")]], r"it\[1\]\[0\] is nan"),
+        ({"a": {"b": float("nan")}}, r"it\['a'\]\['b'\] is nan"),
+        ({float("nan"): 1}, "it key is nan"),
+        ((1, float("nan")), r"it\[1\] is nan"),
+        ({float("inf")}, r"it\[0\] is inf"),
+        (frozenset({float("inf")}), r"it\[0\] is inf"),
+        (Unsafe(Safe("a"), float("nan")), r"it\.size is nan"),
+        (Point(1.0, [float("nan")]), r"it\.y\[0\] is nan"),
+    ],
+)
+def test_a_dangerous_value_is_found_wherever_it_is(value: Any, place: str) -> None:
+    """The message tells where."""
+    with pytest.raises(ValueError, match=place):
+        check_value(value, "it")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1, "a", None, 1.5, Decimal("1.5"), datetime(2024, 1, 1, tzinfo=UTC), [1, {"a": (2.0,)}],
+        Unsafe(Safe("a"), 1.0), Point(1.0), Point, {}, date(2024, 1, 1),
+    ],
+)  # fmt: skip
+def test_a_good_value_passes(value: Any) -> None:
+    """Of any kind."""
+    check_value(value, "it")
+
+
+@pytest.mark.parametrize(("levels", "good"), [(64, True), (65, False), (5000, False)])
+def test_values_may_be_nested_64_levels_deep(levels: int, good: bool) -> None:
+    """And no deeper."""
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    if good:
+        check_value(value, "it")
+    else:
+        with pytest.raises(ValueError, match="deeper than 64 levels"):
+            check_value(value, "it")
+
+
+def test_structs_count_as_levels_too() -> None:
+    """A tree of structs is as deep as one of lists."""
+    tree = Tree()
+    for _ in range(40):
+        tree = Tree([tree])
+    with pytest.raises(ValueError, match="deeper than 64"):
+        check_value(tree, "it")
+
+
+@pytest.mark.parametrize("text", ['"\\u0000"', '"a\\\\\\u0000"', '["\\u0000"]'])
+def test_an_escaped_nul_is_found_in_json(text: str) -> None:
+    """After an even number of backslashes it is a NUL."""
+    with pytest.raises(ValueError, match="NUL"):
+        check_text(text)
+
+
+@pytest.mark.parametrize("text", ['"\\\\u0000"', '"\\\\\\\\u0000"', '"u0000"', '"\\u0001"', "{}"])
+def test_other_text_passes(text: str) -> None:
+    """After an odd number of backslashes it is plain text."""
+    check_text(text)
+
+
+def test_the_first_difference_is_named() -> None:
+    """For messages that must not show values."""
+    assert first_difference(Safe("a"), Safe("b")) == "text"
+    assert first_difference(Safe("a"), Safe("a", date(2024, 1, 1))) == "day"
+    assert first_difference(Safe("a"), Safe("a")) == "?"
