@@ -17,12 +17,12 @@ repeated. Commands given to `Repository.update` run in the caller's thread; `app
 policies, hooks, the codec and the clock run in the loop's, where a call to this module raises
 `WouldDeadlock`.
 
-``os.fork()`` waits for the operations under way and closes the open stores' connections, since
-SQLite loses data where a process opens a file that it has inherited open. Parent and child then
-open their own when they next need them: a store opened before gunicorn or multiprocessing fork
-works in both. In the child a store in memory is empty.
+``os.fork()`` waits (some seconds at most) for the operations under way and closes the connections
+of open stores, since SQLite loses commits where a process opens a file that it has inherited
+open. Parent and child then open their own when they next need them: a store opened before
+gunicorn or multiprocessing fork works in both. In the child a store in memory is empty.
 
-Stores left open are closed when the interpreter exits, if that takes no longer than a moment.
+Stores left open are closed when the interpreter exits, if that takes no more than seconds.
 """
 
 import functools

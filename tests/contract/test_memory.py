@@ -35,4 +35,4 @@ class TestRepository(OnMemory, RepositoryContract):
 
 def test_it_agrees_with_a_plain_model() -> None:
     """Through any history."""
-    check_store(opened, max_examples=100)
+    check_store(opened, max_examples=50)

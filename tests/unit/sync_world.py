@@ -147,7 +147,7 @@ def start_child(function: Callable[[], Any]) -> Callable[[], Any]:
     return wait
 
 
-_IMPORTS = """
+IMPORTS = """
 import asyncio, os, sys, threading, warnings
 from pathlib import Path
 import hitherto
@@ -158,7 +158,7 @@ warnings.filterwarnings("ignore", message="This process", category=DeprecationWa
 """
 
 
-def run_script(script: str, *arguments: str, imports: str = _IMPORTS) -> str:
+def run_script(script: str, *arguments: str, imports: str = IMPORTS) -> str:
     """Run it with warnings as errors; whatever it says to standard error fails."""
     ended = subprocess.run(
         [sys.executable, "-W", "error", "-c", imports + textwrap.dedent(script), *arguments],

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.sync_world import (
+    IMPORTS,
     Counter,
     Failing,
     Named,
@@ -396,6 +397,8 @@ class TestTheExit:
     def test_a_child_does_not_finalise_what_its_parent_has_open(self, tmp_path: Path) -> None:
         """Even if the fork could not wait until it was closed, and the child exits in full."""
         notes = tmp_path / "notes"
+        # Run last, so that what was cancelled is gone by the time of the fork.
+        dawdle = "import os, time; os.register_at_fork(before=lambda: time.sleep(0.2))"
         run_script(
             """
             import logging
@@ -418,6 +421,7 @@ class TestTheExit:
             counters.save(Counter.start("c-3"))
             """,
             str(notes),
+            imports=dawdle + IMPORTS,
         )
         entries = [line.split() for line in notes.read_text().splitlines()]
         parent = entries[0][0]
