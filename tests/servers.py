@@ -10,9 +10,11 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 SCHEMA_PREFIX = f"test_{os.getpid()}"
 _schema_numbers = itertools.count(1)
@@ -30,6 +32,21 @@ _SETTINGS = {
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 # Stops the server and removes its files when its input ends: on stop(), or when the tests die.
 _KEEPER = 'read -r _; "$1/pg_ctl" -D "$2/data" -m immediate -w stop; rm -rf "$2"'
+# The same for a pooler.
+_POOLER_KEEPER = '"$1" "$2" & read -r _; kill $!; wait'
+_PGBOUNCER = """
+[databases]
+* = host={host} port={server_port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = trust
+auth_file = {users}
+pool_mode = transaction
+default_pool_size = {pool_size}
+max_client_conn = 200
+"""
 
 
 class PostgresCluster:
@@ -185,6 +202,71 @@ def debian_bin_dir() -> Path | None:
     on_path = shutil.which("postgres")
     candidates = [*reversed(found), *([Path(on_path).resolve()] if on_path else [])]
     return next((path.parent for path in candidates if (path.parent / "initdb").exists()), None)
+
+
+class PgBouncer:
+    """A pooler in transaction mode before a server; gone with its files when it is stopped.
+
+    Args:
+        program: Debian's, see `pgbouncer_program`.
+        server: The URL of the server behind it.
+        pool_size: How many connections to a database it shares out.
+
+    Attributes:
+        url: How to reach the same database through it.
+    """
+
+    def __init__(self, program: Path, server: str, *, pool_size: int) -> None:
+        behind = urlsplit(server)
+        user, password = unquote(behind.username or ""), unquote(behind.password or "")
+        port = _free_port()
+        credentials, _, _ = behind.netloc.rpartition("@")
+        self.url = urlunsplit(behind._replace(netloc=f"{credentials}@127.0.0.1:{port}"))
+        self._directory = Path(tempfile.mkdtemp(prefix="hitherto-pgbouncer-", dir="/tmp"))
+        (self._directory / "users").write_text(f'"{user}" "{password}"\n')
+        (self._directory / "ini").write_text(
+            _PGBOUNCER.format(
+                host=behind.hostname,
+                server_port=behind.port or 5432,
+                port=port,
+                pool_size=pool_size,
+                users=self._directory / "users",
+            )
+        )
+        subprocess.run(["chmod", "-R", "a+rX", str(self._directory)], check=True)
+        with (self._directory / "log").open("w") as log:
+            self._keeper = subprocess.Popen(
+                ["/bin/sh", "-c", _POOLER_KEEPER, "sh", str(program), str(self._directory / "ini")],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
+                **_identity(),
+            )
+        atexit.register(self.stop)
+        self._wait_for(port)
+
+    def stop(self) -> None:
+        """Stop it and remove its files. Doing it again does nothing."""
+        atexit.unregister(self.stop)
+        self._keeper.communicate()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _wait_for(self, port: int) -> None:
+        for _ in range(200):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                return
+            time.sleep(0.05)
+        told = (self._directory / "log").read_text()
+        self.stop()
+        raise RuntimeError(f"pgbouncer did not start:\n{told}")
+
+
+def pgbouncer_program() -> Path | None:
+    """Debian's pgbouncer, where it is installed."""
+    found = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    return Path(found) if found else None
 
 
 def new_schema() -> str:

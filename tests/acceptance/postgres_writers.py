@@ -85,9 +85,9 @@ class Writer:
 
 
 @asynccontextmanager
-async def writers(url: str, schema: str, count: int) -> AsyncIterator[list[Writer]]:
+async def writers(url: str, schema: str, count: int, **options: Any) -> AsyncIterator[list[Writer]]:
     """Sessions to append with."""
-    sessions = [await asyncpg.connect(url) for _ in range(count)]
+    sessions = [await asyncpg.connect(url, **options) for _ in range(count)]
     try:
         yield [Writer(session, schema) for session in sessions]
     finally:
