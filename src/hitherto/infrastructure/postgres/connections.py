@@ -1,6 +1,7 @@
 """Connections to PostgreSQL: a pool that grows on demand, also behind PgBouncer."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,7 +10,7 @@ import asyncpg
 
 from hitherto.application.records import PoolUse
 from hitherto.errors import ConfigurationError, EventStoreUnavailable
-from hitherto.infrastructure.postgres.errors import translated
+from hitherto.infrastructure.postgres.errors import told, translated
 from hitherto.infrastructure.urls import without_password
 
 _SESSION = """SELECT set_config('default_transaction_isolation', 'read committed', false),
@@ -36,7 +37,7 @@ class Connections:
     def __init__(self, url: str, *, limit: int, timeout: float) -> None:
         self.where = without_password(url)
         self.failover = "," in self.where
-        self._url = url
+        self._hosts = _hosts(url)
         self._limit = limit
         self._timeout = timeout
         self._pool: Any = None
@@ -49,7 +50,7 @@ class Connections:
             if self._pool is not None:
                 return
             with translated(self.where):
-                connection = await self._connect()
+                connection = await self._connect(statement_cache_size=0, **self._options())
                 try:
                     async with connection.transaction(isolation="read_committed"):
                         process = await connection.fetchval("SELECT pg_backend_pid()")
@@ -87,32 +88,63 @@ class Connections:
             size=self._pool.get_size(), idle=self._pool.get_idle_size(), limit=self._limit
         )
 
-    async def _connect(self) -> Any:
-        try:
-            return await asyncpg.connect(self._url, statement_cache_size=0, **self._options())
-        except asyncpg.exceptions.ClientConfigurationError as error:
-            raise ConfigurationError(f"the URL {self.where} is wrong: {error}") from error
-        except (ValueError, OverflowError):  # Its text may quote a part of the password.
-            raise ConfigurationError(
-                f"the URL {self.where} is wrong: check hosts and ports, and percent-encode "
-                "special characters in the user and the password"
-            ) from None
+    async def _connect(self, *_url: str, **options: Any) -> Any:
+        """To the first host that can be written; one that hangs takes no time from the others."""
+        failures: dict[str, Exception] = {}
+        for url in list(self._hosts):
+            try:
+                connection = await _connect_to(url, **options)
+            except (OSError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
+                failures[url] = error
+            else:
+                self._hosts.remove(url)
+                self._hosts.insert(0, url)  # the first to be asked from now on
+                return connection
+        *_, last = failures.values()
+        if len(failures) == 1:
+            raise last
+        causes = (f"{without_password(url)}: {told(error)}" for url, error in failures.items())
+        raise EventStoreUnavailable(f"no host can be written: {'; '.join(causes)}") from last
 
     async def _make_pool(self) -> Any:
-        options = self._options()
+        options: dict[str, Any] = {"connect": self._connect, **self._options()}
         if self._through_pooler:
             options["statement_cache_size"] = 0
         else:
             options["init"] = _set_session
         return await asyncpg.create_pool(
-            self._url, min_size=0, max_size=self._limit, reset=_keep_session, **options
+            min_size=0, max_size=self._limit, reset=_keep_session, **options
         )
 
     def _options(self) -> dict[str, Any]:
         options: dict[str, Any] = {"timeout": self._timeout}
-        if self.failover and "target_session_attrs" not in self._url:
+        if self.failover and "target_session_attrs" not in self._hosts[0]:
             options["target_session_attrs"] = "read-write"
         return options
+
+
+def _hosts(url: str) -> list[str]:
+    """A URL for each host."""
+    scheme, _, rest = url.partition("://")
+    authority, *_ = re.split("[/?#]", rest, maxsplit=1)
+    user, at, hosts = authority.rpartition("@")
+    tail = rest[len(authority) :]
+    if "," not in hosts or "port=" in tail:  # then the ports are listed in the query
+        return [url]
+    return [f"{scheme}://{user}{at}{host}{tail}" for host in hosts.split(",")]
+
+
+async def _connect_to(url: str, **options: Any) -> Any:
+    where = without_password(url)
+    try:
+        return await asyncpg.connect(url, **options)
+    except asyncpg.exceptions.ClientConfigurationError as error:
+        raise ConfigurationError(f"the URL {where} is wrong: {error}") from error
+    except (ValueError, OverflowError):  # Its text may quote a part of the password.
+        raise ConfigurationError(
+            f"the URL {where} is wrong: check hosts and ports, and percent-encode "
+            "special characters in the user and the password"
+        ) from None
 
 
 async def _set_session(connection: Any) -> None:

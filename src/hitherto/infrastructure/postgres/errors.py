@@ -17,7 +17,8 @@ from hitherto.errors import (
 
 _LOCKED = {"55P03", "40P01", "40001"}
 _UNAVAILABLE_CLASSES = {"08", "28", "3D", "53", "57", "58"}
-_UNAVAILABLE = {"25006", "HH002"}
+_UNAVAILABLE = {"HH002"}
+_READ_ONLY = "25006"
 _SCHEMA = {"3F000", "42501", "42P01", "42703", "42883"}
 
 
@@ -29,7 +30,7 @@ def translated(where: str) -> Generator[None]:
     except asyncpg.PostgresError as error:
         raise _server_error(error, where) from error
     except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        raise EventStoreUnavailable(f"{where} cannot be reached: {_told(error)}") from error
+        raise EventStoreUnavailable(f"{where} cannot be reached: {told(error)}") from error
 
 
 def _server_error(error: asyncpg.PostgresError, where: str) -> HithertoError:
@@ -37,21 +38,30 @@ def _server_error(error: asyncpg.PostgresError, where: str) -> HithertoError:
     if state in _LOCKED:
         return AggregateLocked(
             "another transaction holds the aggregate; nothing was written, try again: "
-            f"{_told(error)}"
+            f"{told(error)}"
         )
     if state == "23505" and error.constraint_name == "event_store_pkey":
         found = re.search(r"=\(([^)]*)\)", error.detail or "")
         event_id = found[1] if found else "?"
         return InvalidInput(f"event id {event_id} is stored already: ids are unique")
+    if state == _READ_ONLY:
+        return EventStoreUnavailable(
+            f"{where} is a standby, or set to be read-only: {told(error)}; name the primary"
+        )
     if state in _UNAVAILABLE or state[:2] in _UNAVAILABLE_CLASSES:
-        return EventStoreUnavailable(f"{where} refuses to serve: {_told(error)}")
+        return EventStoreUnavailable(f"{where} refuses to serve: {told(error)}")
     if state in _SCHEMA:
         return SchemaMismatch(
-            f"{_told(error)}: create or migrate the tables with a role that may (the SQL is "
+            f"{told(error)}: create or migrate the tables with a role that may (the SQL is "
             "printed by `hitherto schema`), and grant this role the use of them"
         )
-    return EventStoreError(f"{where}: {_told(error)}")
+    return EventStoreError(f"{where}: {told(error)}")
 
 
-def _told(error: BaseException) -> str:
+def told(error: BaseException) -> str:
+    """What an error says; some of the driver's have no text."""
+    if isinstance(error, TimeoutError):
+        return str(error) or "no answer in time"
+    if isinstance(error, asyncpg.exceptions.TargetServerAttributeNotMatched):
+        return "a standby, or set to be read-only"
     return str(error) or type(error).__name__
