@@ -1,0 +1,172 @@
+"""What is told when a server cannot be reached, refuses, or does not keep the promises."""
+
+import asyncio
+import socket
+import traceback
+from collections.abc import Iterator
+
+import pytest
+from tests.acceptance.postgres_stores import opened, with_database
+from tests.acceptance.postgres_writers import an_append
+from tests.servers import PostgresCluster, start_cluster
+
+from hitherto import EventStoreUnavailable, HithertoError
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def strict() -> Iterator[PostgresCluster]:
+    """A server of its own that asks for passwords over TCP, and keeps every promise."""
+    cluster = start_cluster(durable=True)
+    cluster.run("psql", "-Xqd", cluster.url(), "-c", "ALTER ROLE postgres PASSWORD 'right s3cret'")
+    (cluster.data / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
+    cluster.control("reload")
+    yield cluster
+    cluster.stop()
+
+
+def with_password(cluster: PostgresCluster, password: str) -> str:
+    """Its URL."""
+    return cluster.url().replace("postgres@", f"postgres:{password}@")
+
+
+async def test_an_unreachable_server_is_named_with_the_cause() -> None:
+    """Nobody listens on this port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        where = f"127.0.0.1:{probe.getsockname()[1]}"
+        with pytest.raises(EventStoreUnavailable, match=f"{where}.*Connect call failed") as refused:
+            async with opened(f"postgresql://app:s3cret@{where}/shop"):
+                pass
+    assert isinstance(refused.value.__cause__, OSError)
+    assert_no_secret(refused.value)
+
+
+async def test_a_server_that_does_not_answer_is_unavailable_after_the_timeout() -> None:
+    """Rather than wait for the network to give up."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://app:s3cret@127.0.0.1:{silent.getsockname()[1]}/shop"
+        async with asyncio.timeout(8):
+            with pytest.raises(EventStoreUnavailable, match="no answer in time") as refused:
+                async with opened(url, connect_timeout=0.5):
+                    pass
+    assert_no_secret(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://app:s3cret@nowhere.invalid/shop",
+        "postgresql://app:s3cret@127.0.0.1:1,127.0.0.1:2/shop",
+        "postgresql://127.0.0.1:1/shop?user=app&password=s3cret",
+        "postgresql://app:s3cret@127.0.0.1:port/shop",
+        "postgresql://app:/s3cret@127.0.0.1:1/shop",
+        "postgresql://app:p/s3cret@127.0.0.1:1/shop",
+        "postgresql://app:p?s3cret@127.0.0.1:1/shop",
+        "postgresql://app:p?s3cret=1@127.0.0.1:1/shop",
+        "postgresql://app:p#s3cret@127.0.0.1:1/shop",
+        "postgresql://app:p,s3cret@127.0.0.1:1/shop",
+        "postgresql://app:[s3cret@127.0.0.1:1/shop",
+        "postgresql://app:[s3cret@127.0.0.1:1,127.0.0.1:2/shop",
+        "postgresql://app:s3cret%zz@127.0.0.1:1/shop",
+        "postgresql://app:@s3cret@127.0.0.1:1/shop",
+        "postgresql://app:s3cret@127.0.0.1:1,127.0.0.1:2,127.0.0.1/shop?port=1,2",
+        "postgresql://app:s3cret@127.0.0.1,127.0.0.1/shop?port=1,2",
+        "postgresql://app:s3cret@127.0.0.1:1/shop?sslmode=nonsense",
+        "postgresql://app:s3cret@127.0.0.1:1/shop?target_session_attrs=nonsense",
+        "postgresql://app:s3cret@127.0.0.1:99999/shop",
+        "postgres:app:s3cret@127.0.0.1:1/shop",
+        "mysql://app:s3cret@127.0.0.1:1/shop",
+    ],
+)
+async def test_a_password_shows_in_no_error_of_connecting(url: str) -> None:
+    """Whatever is wrong with the URL, errors are logged."""
+    with pytest.raises(HithertoError) as refused:
+        async with opened(url, connect_timeout=5):
+            pass
+    assert_no_secret(refused.value)
+
+
+@pytest.mark.parametrize("database", ["postgres", "missing"])
+async def test_a_wrong_password_is_told_without_it(strict: PostgresCluster, database: str) -> None:
+    """The server names the user, not the password."""
+    url = with_database(with_password(strict, "s3cret"), database)
+    with pytest.raises(EventStoreUnavailable, match="password authentication failed") as refused:
+        async with opened(url):
+            pass
+    assert f"127.0.0.1:{strict.port}" in str(refused.value)
+    assert_no_secret(refused.value)
+
+
+async def test_a_missing_database_is_told(strict: PostgresCluster) -> None:
+    """With the server that lacks it."""
+    url = with_database(with_password(strict, "right%20s3cret"), "no_such_database")
+    with pytest.raises(EventStoreUnavailable, match=r"no_such_database.*does not exist") as refused:
+        async with opened(url):
+            pass
+    assert_no_secret(refused.value)
+
+
+async def test_the_health_check_tells_what_makes_appends_less_than_durable(
+    strict: PostgresCluster, postgres_schema: str
+) -> None:
+    """A server as it comes is healthy; one that may forget what it acknowledged is not."""
+    url = with_password(strict, "right%20s3cret")
+    async with opened(url, postgres_schema) as store:
+        health = await store.health_check()
+        assert (health.status, health.problems) == ("healthy", ())
+    url += "?synchronous_commit=off"  # as ALTER ROLE or ALTER DATABASE would set it
+    async with opened(url, postgres_schema) as store:
+        health = await store.health_check()
+        assert health.status == "degraded"
+        assert [problem.partition(" is off")[0] for problem in health.problems] == [
+            "synchronous_commit"
+        ]
+
+
+async def test_the_health_check_tells_of_a_server_that_does_not_wait_for_its_disk() -> None:
+    """The settings that tests are run with."""
+    cluster = start_cluster()
+    try:
+        async with opened(cluster.url()) as store:
+            health = await store.health_check()
+    finally:
+        cluster.stop()
+    assert health.status == "degraded"
+    assert [problem.partition(" is off")[0] for problem in health.problems] == [
+        "fsync",
+        "full_page_writes",
+        "synchronous_commit",
+    ]
+
+
+async def test_a_store_outlives_a_restart_of_its_server(
+    strict: PostgresCluster, postgres_schema: str
+) -> None:
+    """While the server is down each operation says so; afterwards they work by themselves."""
+    async with opened(with_password(strict, "right%20s3cret"), postgres_schema) as store:
+        await asyncio.gather(*(store.append([an_append(f"a{n}")]) for n in range(4)))
+        await asyncio.to_thread(strict.control, "stop", "-m", "immediate")
+        try:
+            append = an_append("b")
+            with pytest.raises(EventStoreUnavailable, match=str(strict.port)) as refused:
+                await store.append([append])
+            assert_no_secret(refused.value)
+            health = await store.health_check()
+            assert health.status == "unhealthy"
+            assert str(strict.port) in health.problems[0]
+        finally:
+            await asyncio.to_thread(strict.start)
+        assert await store.append([append]) is not None
+        assert len((await store.read_all()).events) == 5
+        assert (await store.health_check()).status == "healthy"
+
+
+def assert_no_secret(error: BaseException) -> None:
+    """Neither in the error, nor in what a log shows of it and of its causes."""
+    link: BaseException | None = error
+    while link is not None:
+        shown = [str(link), repr(link), *traceback.format_exception_only(link)]
+        assert not [text for text in shown if "s3cret" in text]
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
