@@ -4,7 +4,7 @@ import hashlib
 import inspect
 import re
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -44,32 +44,58 @@ def fingerprint(definition: Definition) -> str:
 
 
 def _described(structs: Sequence[type[msgspec.Struct]]) -> str:
-    described = repr(msgspec.inspect.multi_type_info(structs))
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", described)
+    return _stable(repr(msgspec.inspect.multi_type_info(structs)))
 
 
 def _sources(fold: Callable[..., Any], owner: type) -> list[str]:
-    """The source of `fold` and of the owner's and its module's functions that it uses, by name."""
-    module = vars(inspect.getmodule(owner) or owner)
-    waiting, seen, sources = [fold], set[Any](), list[str]()
+    """The source of `fold` and of the functions beside it that it uses, by name."""
+    waiting = _plain(inspect.getattr_static(owner, fold.__name__, fold))
+    seen, sources = set[Any](), list[str]()
     while waiting:
-        function = inspect.unwrap(waiting.pop(0))
-        code = getattr(function, "__code__", None)
-        if code is None or code in seen:
+        function = waiting.pop(0)
+        if function.__code__ in seen:
             continue
-        seen.add(code)
-        sources.append(_source(function, code))
-        for name in code.co_names:
-            used: Any = inspect.getattr_static(owner, name, None) or module.get(name)
-            used = getattr(used, "fget", None) or getattr(used, "__func__", used)
-            if isinstance(used, types.FunctionType) and used.__module__ == owner.__module__:
-                waiting.append(used)
+        seen.add(function.__code__)
+        sources.append(_source(function))
+        beside = {owner.__module__, function.__module__}
+        for name in _names(function.__code__):
+            used = inspect.getattr_static(owner, name, None) or function.__globals__.get(name)
+            waiting += [each for each in _plain(used) if each.__module__ in beside]
     return sources
 
 
-def _source(function: Callable[..., Any], code: types.CodeType) -> str:
+def _plain(used: Any) -> list[types.FunctionType]:
+    """The functions behind a method, a property, a decorator or a single dispatch."""
+    used = getattr(used, "fget", None) or getattr(used, "__func__", used)
+    dispatched = getattr(getattr(used, "dispatcher", used), "registry", None)
+    parts: list[Any] = [*dispatched.values()] if isinstance(dispatched, Mapping) else [used]
+    return [part for part in map(inspect.unwrap, parts) if isinstance(part, types.FunctionType)]
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    """The names that are used in `code`, and in the functions and comprehensions inside it."""
+    yield from code.co_names
+    for part in code.co_consts:
+        if isinstance(part, types.CodeType):
+            yield from _names(part)
+
+
+def _source(function: types.FunctionType) -> str:
     try:
         return inspect.getsource(function)
     except (OSError, TypeError):  # Typed at a prompt, or shipped without its source.
-        constants = [part for part in code.co_consts if not isinstance(part, types.CodeType)]
-        return f"{code.co_code.hex()} {code.co_names} {constants!r}"
+        return _compiled(function.__code__)
+
+
+def _compiled(code: types.CodeType) -> str:
+    constants = [
+        _compiled(part) if isinstance(part, types.CodeType) else _stable(repr(part))
+        for part in code.co_consts
+    ]
+    return f"{code.co_code.hex()} {code.co_names} {constants!r}"
+
+
+def _stable(text: str) -> str:
+    """`text` without what differs between processes: addresses, and the order of a set."""
+    text = re.sub(r" at 0x[0-9a-fA-F]+", "", text)
+    return re.sub(r"frozenset\(\{(.*?)\}\)", lambda found: str(sorted(found[1].split(", "))), text)
