@@ -13,6 +13,7 @@ from hitherto.application.saving import prepare, saving, settle
 from hitherto.application.snapshots import SnapshotPolicy, Snapshots, every
 from hitherto.application.store import Store
 from hitherto.domain.aggregate import Aggregate
+from hitherto.domain.decider import Decider
 from hitherto.domain.definition import Definition
 from hitherto.domain.identifiers import check_identifier
 from hitherto.domain.metadata import Metadata
@@ -293,7 +294,8 @@ class Repository(Generic[A]):
 
 def _definition(aggregate: object) -> Definition:
     definition = getattr(aggregate, "definition", None)
-    if not isinstance(definition, Definition):
+    is_class = isinstance(aggregate, type) and issubclass(aggregate, Aggregate)
+    if not isinstance(definition, Definition) or not (is_class or isinstance(aggregate, Decider)):
         raise InvalidInput(
             f"{aggregate!r} is neither an aggregate class that names its events nor a decider "
             "instance"
