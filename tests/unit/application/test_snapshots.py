@@ -1,0 +1,137 @@
+"""Snapshots of one kind of aggregate, beyond what every store's contract tests."""
+
+import logging
+from typing import Any
+
+import msgspec
+import pytest
+
+from hitherto import Aggregate, Repository, SnapshotNotSupported
+from hitherto.application.ports import Backend
+from hitherto.application.store import Store
+from hitherto.infrastructure.memory import MemoryStore
+from hitherto.testing.probe import Probe
+from hitherto.testing.repository_contract.base import Recorder
+from hitherto.testing.repository_contract.domain import Account, Divided, Grew
+
+
+class Loose(Aggregate[Grew]):
+    """Its state says less than its events tell."""
+
+    sizes: list[Any] = []  # noqa: RUF012
+
+    def apply(self, event: Grew) -> None:
+        self.sizes.append((event.by,))
+
+
+class Broken(Aggregate[Grew]):
+    """Its annotation names a class that is not there."""
+
+    size: "NotThere"  # type: ignore[name-defined]  # noqa: F821
+
+    def apply(self, event: Grew) -> None:
+        self.size = event.by
+
+
+class Unset(Aggregate[Grew]):
+    """A field that is set by some events only."""
+
+    size: int
+
+    def apply(self, event: Grew) -> None:
+        if event.by > 1:
+            self.size = event.by
+
+
+@pytest.fixture
+def probe() -> Probe:
+    return Probe(MemoryStore())
+
+
+async def kept_version(backend: Backend, aggregate_id: str) -> int | None:
+    kept = await backend.read_snapshot(aggregate_id)
+    return None if kept is None else kept.version
+
+
+async def grown(repository: Repository[Any], kind: type[Aggregate[Grew]], *sizes: int) -> Any:
+    aggregate = kind("g-1")
+    for size in sizes:
+        aggregate.record(Grew(by=size))
+    await repository.save(aggregate)
+    return aggregate
+
+
+async def test_a_state_that_comes_back_as_another_type_is_not_kept(probe: Probe) -> None:
+    """A tuple would become a list; the error names the field."""
+    repository = Repository(Store(probe), Loose, snapshot_every=None)
+    aggregate = await grown(repository, Loose, 1)
+    with pytest.raises(SnapshotNotSupported, match="would come back changed, its field sizes"):
+        await repository.snapshot(aggregate)
+    assert await kept_version(probe, "g-1") is None
+
+
+async def test_what_is_not_supported_is_said_once(
+    probe: Probe, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Later saves do not try it again."""
+    hooks = Recorder()
+    repository = Repository(Store(probe, instrumentation=hooks), Divided, snapshot_every=1)
+    divided = await grown(repository, Divided, 0)
+    divided.record(Grew(by=0))
+    await repository.save(divided)
+    assert hooks.of("snapshot_failed") == [("Divided",)]
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+async def test_an_annotation_that_leads_nowhere_means_no_snapshots(probe: Probe) -> None:
+    """Whoever asks for them is told; others save and load as ever."""
+    with pytest.raises(SnapshotNotSupported, match=r"Broken cannot be encoded: .*NotThere"):
+        Repository(Store(probe), Broken, snapshot_every=1)
+    repository = Repository(Store(probe), Broken)
+    aggregate = await grown(repository, Broken, 5)
+    assert (await repository.load("g-1")).size == 5
+    with pytest.raises(SnapshotNotSupported):
+        await repository.snapshot(aggregate)
+
+
+async def test_a_field_that_is_not_set_comes_back_not_set(probe: Probe) -> None:
+    """It is not None, nor any other value."""
+    repository = Repository(Store(probe), Unset, snapshot_every=1)
+    await grown(repository, Unset, 1)
+    assert await kept_version(probe, "g-1") == 1
+    assert not hasattr(await repository.load("g-1"), "size")
+
+
+async def test_without_a_policy_a_bad_snapshot_stays(probe: Probe) -> None:
+    """It is told of and passed over; who takes snapshots by hand replaces it by hand."""
+    hooks = Recorder()
+    accounts = Repository(Store(probe, instrumentation=hooks), Account, snapshot_every=None)
+    account = Account.open("a-1")
+    await accounts.save(account)
+    await accounts.snapshot(account)
+    kept = await probe.read_snapshot("a-1")
+    assert kept is not None
+    await probe.save_snapshot(msgspec.structs.replace(kept, fingerprint="old"), replacing=1)
+    assert (await accounts.load("a-1")).owner == "Ada"
+    assert hooks.of("snapshot_unusable") == [("Account",)]
+    assert hooks.of("snapshot_created") == [("Account",)]
+
+
+@pytest.mark.parametrize("changes", [{"data": '"secret"'}, {"fingerprint": "old"}, {"version": 9}])
+async def test_a_line_in_the_log_tells_which_snapshot_is_bad(
+    probe: Probe, caplog: pytest.LogCaptureFixture, changes: dict[str, Any]
+) -> None:
+    """Its aggregate, its version and the reason; never what is in it."""
+    accounts = Repository(Store(probe), Account, snapshot_every=1)
+    await accounts.save(Account.open("a-1"))
+    kept = await probe.read_snapshot("a-1")
+    assert kept is not None
+    spoiled = msgspec.structs.replace(kept, **changes)
+    await probe.save_snapshot(spoiled, replacing=1)
+    await accounts.load("a-1")
+    (record,) = caplog.records
+    assert record.message.startswith(
+        "snapshot_unusable aggregate_type='Account' aggregate_id='a-1' "
+        f"version={spoiled.version} reason="
+    )
+    assert "secret" not in record.message
