@@ -395,6 +395,8 @@ def interrupted_when(reached: threading.Event) -> Iterator[None]:
     """Sends Ctrl-C to the main thread, which has to be the caller."""
     main = threading.get_ident()
     assert main == threading.main_thread().ident
+    # A shell starts what it runs in the background with the signal ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def interrupt() -> None:
         reached.wait()
@@ -407,3 +409,4 @@ def interrupted_when(reached: threading.Event) -> Iterator[None]:
         yield
     finally:
         thread.join()
+        signal.signal(signal.SIGINT, before)
