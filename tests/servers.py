@@ -33,7 +33,7 @@ _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 # Stops the server and removes its files when its input ends: on stop(), or when the tests die.
 _KEEPER = 'read -r _; "$1/pg_ctl" -D "$2/data" -m immediate -w stop; rm -rf "$2"'
 # The same for a pooler.
-_POOLER_KEEPER = '"$1" "$2" & read -r _; kill $!; wait'
+_POOLER_KEEPER = '"$1" "$2/ini" & read -r _; kill $!; wait; rm -rf "$2"'
 _PGBOUNCER = """
 [databases]
 * = host={host} port={server_port}
@@ -64,9 +64,7 @@ class PostgresCluster:
         self._identity = _identity()
         self.bin_dir = self._readable(bin_dir)
         self.port = 0
-        if self._identity:
-            owner = f"{self._identity['user']}:{self._identity['group']}"
-            subprocess.run(["chown", "-R", owner, str(self.directory)], check=True)
+        _hand_over(self.directory)
         self._keeper = subprocess.Popen(
             ["/bin/sh", "-c", _KEEPER, "sh", str(self.bin_dir), str(self.directory)],
             stdin=subprocess.PIPE,
@@ -250,10 +248,10 @@ class PgBouncer:
                 users=self._directory / "users",
             )
         )
-        subprocess.run(["chmod", "-R", "a+rX", str(self._directory)], check=True)
+        _hand_over(self._directory)
         with (self._directory / "log").open("w") as log:
             self._keeper = subprocess.Popen(
-                ["/bin/sh", "-c", _POOLER_KEEPER, "sh", str(program), str(self._directory / "ini")],
+                ["/bin/sh", "-c", _POOLER_KEEPER, "sh", str(program), str(self._directory)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -268,7 +266,6 @@ class PgBouncer:
         """Stop it and remove its files. Doing it again does nothing."""
         atexit.unregister(self.stop)
         self._keeper.communicate()
-        shutil.rmtree(self._directory, ignore_errors=True)
 
     def _wait_for(self, port: int) -> None:
         for _ in range(200):
@@ -300,6 +297,14 @@ def _identity() -> dict[str, Any]:
             user = pwd.getpwnam(name)
             return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
     raise RuntimeError("PostgreSQL refuses to run as root, and there is no other user here")
+
+
+def _hand_over(directory: Path) -> None:
+    """Give the files to whom the server runs as."""
+    identity = _identity()
+    if identity:
+        owner = f"{identity['user']}:{identity['group']}"
+        subprocess.run(["chown", "-R", owner, str(directory)], check=True)
 
 
 def _free_port() -> int:
