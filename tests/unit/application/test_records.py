@@ -1,10 +1,11 @@
 """What crosses the port is checked when it is made."""
 
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
 import pytest
+from tests.unit.domain.account import Nowhere
 
 from hitherto import AggregateIDMismatch, AggregateVersionConflict, InvalidInput
 from hitherto.application.records import (
@@ -21,17 +22,6 @@ from hitherto.application.records import (
 from hitherto.testing.store_contract.making import append_to, new_event
 
 BAD_NAMES = ["", "x" * 256, "a\0", "\ud800", None]
-
-
-class Nowhere(tzinfo):
-    def utcoffset(self, dt: datetime | None) -> None:
-        return None
-
-    def dst(self, dt: datetime | None) -> None:
-        return None
-
-    def tzname(self, dt: datetime | None) -> None:
-        return None
 
 
 class TestAppend:

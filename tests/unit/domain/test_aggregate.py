@@ -1,16 +1,13 @@
-"""Aggregates: their declaration, their decisions, and the fold of their events."""
+"""Aggregates: their state, their decisions, and the fold of their events."""
 
-# ruff: noqa: RUF012  # mutable defaults are copied for each aggregate
-
-import types
 from collections.abc import Callable
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, ClassVar, Generic, Optional, TypeVar, Union
+from typing import Any
 from uuid import UUID
 
 import pytest
-from typing_extensions import TypeAliasType
+from tests.unit.domain.account import Account, Closed, Deposited, Nowhere, Opened, OtherDeposited
 
 from hitherto import (
     Aggregate,
@@ -21,60 +18,6 @@ from hitherto import (
     Metadata,
     RecordedEvent,
 )
-
-E = TypeVar("E", bound=Event)
-T = TypeVar("T")
-
-
-class Nowhere(tzinfo):
-    def utcoffset(self, dt: datetime | None) -> None:
-        return None
-
-    def dst(self, dt: datetime | None) -> None:
-        return None
-
-    def tzname(self, dt: datetime | None) -> None:
-        return None
-
-
-class Opened(Event):
-    owner: str
-
-
-class Deposited(Event):
-    amount: Decimal
-
-
-class OtherDeposited(Event, type="Deposited"):
-    amount: int
-
-
-class Closed(Event):
-    pass
-
-
-AccountEvent = Opened | Deposited
-
-
-class Account(Aggregate[AccountEvent]):
-    limit: ClassVar[int] = 10
-    text_limit: "ClassVar[int]" = 10
-    owner: str = ""
-    balance: Decimal = Decimal(0)
-    entries: list[Decimal] = []
-    by_name: dict[str, list[int]] = {"x": []}
-    never: int
-
-    def deposit(self, amount: int) -> None:
-        self.record(Deposited(amount=Decimal(amount)))
-
-    def apply(self, event: AccountEvent) -> None:
-        match event:
-            case Opened(owner=owner):
-                self.owner = owner
-            case Deposited(amount=amount):
-                self.balance += amount
-                self.entries.append(amount)
 
 
 def recorded(event: Event, version: int, **changes: Any) -> RecordedEvent[Any]:
@@ -92,147 +35,6 @@ def recorded(event: Event, version: int, **changes: Any) -> RecordedEvent[Any]:
         "metadata": Metadata(),
     }
     return RecordedEvent(**{**columns, **changes})
-
-
-class TestDeclaration:
-    def test_the_union_is_the_schema(self) -> None:
-        """Its events by stored name, and the type's stored name."""
-        assert Account.definition.aggregate_type == "Account"
-        assert Account.definition.events == {"Opened": Opened, "Deposited": Deposited}
-
-    def test_the_annotated_fields_are_the_state(self) -> None:
-        """Class variables are not."""
-        assert Account.definition.fields == ("owner", "balance", "entries", "by_name", "never")
-        types = Account.definition.state_types()
-        assert types["entries"] == list[Decimal]
-
-    def test_a_stored_name_can_be_given(self) -> None:
-        """As can the version of its snapshots."""
-
-        class Named(Aggregate[Opened], type="account", snapshot_version=4):
-            pass
-
-        assert Named.definition.aggregate_type == "account"
-        assert Named.definition.snapshot_version == 4
-
-    @pytest.mark.parametrize("name", ["x" * 256, "\0", "\ud800"])
-    def test_a_name_that_cannot_be_stored_is_refused(self, name: str) -> None:
-        """At definition."""
-        with pytest.raises(InvalidInput, match="stored name of Named"):
-
-            class Named(Aggregate[Opened], type=name):
-                pass
-
-    @pytest.mark.parametrize(
-        "union",
-        [
-            Opened | Deposited,
-            Union[Opened, Deposited],  # noqa: UP007
-            TypeAliasType("Alias", Opened | Deposited),
-        ],
-    )
-    def test_a_union_can_be_written_in_each_way(self, union: Any) -> None:
-        """With ``|``, with Union and as a type alias."""
-
-        class Some(Aggregate[union]):
-            pass
-
-        assert set(Some.definition.events) == {"Opened", "Deposited"}
-
-    @pytest.mark.parametrize("bad", [str, Opened | int, Optional[Opened], Event, Any, "Opened"])  # noqa: UP045
-    def test_a_union_of_anything_else_is_refused(self, bad: Any) -> None:
-        """Its members are event classes."""
-        with pytest.raises(TypeError, match=r"Bad: .*not a subclass of Event"):
-
-            class Bad(Aggregate[bad]):
-                pass
-
-    def test_two_events_may_not_bear_one_stored_name(self) -> None:
-        """The decoder could not be chosen."""
-        with pytest.raises(TypeError, match=r"Deposited and OtherDeposited bear one .*'Deposited'"):
-
-            class Bad(Aggregate[Deposited | OtherDeposited]):
-                pass
-
-    def test_one_stored_name_may_be_in_two_unions(self) -> None:
-        """An event type belongs to its aggregate type."""
-
-        class Other(Aggregate[OtherDeposited]):
-            pass
-
-        assert Other.definition.events["Deposited"] is OtherDeposited
-        assert Account.definition.events["Deposited"] is Deposited
-
-    def test_events_must_be_named(self) -> None:
-        """The declaration is what decoders are chosen by."""
-        with pytest.raises(TypeError, match="say which events"):
-
-            class Bad(Aggregate):  # type: ignore[type-arg]
-                pass
-
-    def test_a_subclass_inherits_the_events(self) -> None:
-        """With its own name, and its fields beside the inherited ones."""
-
-        class Savings(Account):
-            rate: Decimal = Decimal(1)
-
-        assert Savings.definition.aggregate_type == "Savings"
-        assert Savings.definition.events == Account.definition.events
-        assert Savings.definition.fields == (*Account.definition.fields, "rate")
-        savings = Savings("s-1")
-        savings.deposit(3)
-        assert savings.entries == [3]
-        assert Account("a-1").entries == []
-
-    def test_a_generic_base_leaves_the_events_open(self) -> None:
-        """Whoever derives from it names them."""
-
-        class Base(Aggregate[E], Generic[E]):
-            touched: int = 0
-
-            def apply(self, event: E) -> None:
-                self.touched += 1
-
-        class Derived(Base[Opened]):
-            pass
-
-        assert not hasattr(Base, "definition")
-        assert set(Derived.definition.events) == {"Opened"}
-        assert Derived.definition.fields == ("touched",)
-
-    def test_a_generic_base_may_have_type_arguments_of_its_own(self) -> None:
-        """They are not taken for the events."""
-
-        class Base(Aggregate[E], Generic[T, E]):
-            pass
-
-        class Middle(Base[T, Opened | Closed], Generic[T]):
-            pass
-
-        class Derived(Middle[int]):
-            pass
-
-        assert set(Derived.definition.events) == {"Opened", "Closed"}
-
-    def test_a_subclass_may_name_other_events(self) -> None:
-        """It is a type of its own."""
-
-        class Wider(Account, Aggregate[Opened | Deposited | Closed]):
-            pass
-
-        assert set(Wider.definition.events) == {"Opened", "Deposited", "Closed"}
-
-    @pytest.mark.parametrize(
-        "name", ["id", "version", "pending", "record", "apply", "definition", "_id"]
-    )
-    def test_a_field_may_not_take_a_name(self, name: str) -> None:
-        """That the base class uses."""
-        with pytest.raises(TypeError, match=f"may not be named '{name}'"):
-            types.new_class(
-                "Bad",
-                (Aggregate[Opened],),
-                exec_body=lambda body: body.update({"__annotations__": {name: int}}),
-            )
 
 
 class TestState:

@@ -2,7 +2,14 @@
 
 import collections
 import dataclasses
-from collections.abc import Mapping, MutableMapping, MutableSequence, MutableSet, Sequence
+from collections.abc import (
+    Callable,
+    Mapping,
+    MutableMapping,
+    MutableSequence,
+    MutableSet,
+    Sequence,
+)
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, ForwardRef, Literal
@@ -171,6 +178,7 @@ def test_a_field_of_a_mutable_type_is_refused(annotation: Any, part: str, remedy
         Tree,
         Literal["a", "b"],
         Annotated[int, msgspec.Meta(ge=0)],
+        Callable[[int], str],
         Any,
     ],
 )

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from hitherto.infrastructure.background import Background, WouldDeadlock, background
+from hitherto.infrastructure.background import Background, background
 from hitherto.infrastructure.memory import MemoryStore
 
 
@@ -29,29 +29,6 @@ def test_all_runs_on_one_loop_in_a_thread_of_its_own() -> None:
     thread, loop = own.run("me", here)
     assert thread != threading.get_ident()
     assert own.run("you", here) == (thread, loop)
-
-
-def test_an_error_is_the_callers() -> None:
-    """And the loop goes on."""
-    own = Background()
-
-    async def fail() -> None:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        own.run("me", fail)
-    assert own.run("me", here)
-
-
-def test_its_own_thread_may_not_wait_for_it() -> None:
-    """It would for ever."""
-    own = Background()
-
-    async def nested() -> None:
-        own.run("me", here)
-
-    with pytest.raises(WouldDeadlock, match="its own event loop"):
-        own.run("me", nested)
 
 
 def test_a_pause_before_anything_ran_is_nothing() -> None:
