@@ -1,9 +1,13 @@
 """What is told when a server cannot be reached, refuses, or does not keep the promises."""
 
 import asyncio
+import os
+import signal
 import socket
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from tests.acceptance.postgres_stores import opened, with_database
@@ -161,6 +165,39 @@ async def test_a_store_outlives_a_restart_of_its_server(
         assert await store.append([append]) is not None
         assert len((await store.read_all()).events) == 5
         assert (await store.health_check()).status == "healthy"
+
+
+async def test_a_caller_can_give_up_on_a_server_that_hangs(
+    strict: PostgresCluster, postgres_schema: str
+) -> None:
+    """Without an answer even to the cancellation; when it goes on, so does the store."""
+    url = with_password(strict, "right%20s3cret")
+    async with opened(url, postgres_schema, connect_timeout=0.5) as store:
+        await store.read("a")  # so that a connection is open
+        append = an_append("a")
+        with hanging(strict, url):
+            async with asyncio.timeout(8):
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.2):
+                        await store.append([append])
+        assert await store.append([append]) is not None
+        assert len(await store.read("a")) == 1
+
+
+@contextmanager
+def hanging(cluster: PostgresCluster, url: str) -> Iterator[None]:
+    """The server and its clients' processes answer nothing meanwhile."""
+    query = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
+    pids = [int(pid) for pid in cluster.run("psql", "-XAtqd", url, "-c", query).split()]
+    pids = [pid for pid in pids if Path(f"/proc/{pid}").exists()]  # psql's own is gone
+    pids.append(int((cluster.data / "postmaster.pid").read_text().split()[0]))
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 def assert_no_secret(error: BaseException) -> None:

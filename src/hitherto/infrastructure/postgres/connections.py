@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -73,12 +73,19 @@ class Connections:
         if self._pool is None:
             raise EventStoreUnavailable(f"the store on {self.where} is closed: open it first")
         with translated(self.where):
-            async with self._pool.acquire() as connection:
-                if not self._through_pooler:
+            pool = self._pool
+            connection = await pool.acquire()
+            try:
+                if self._through_pooler:
+                    async with connection.transaction(isolation="read_committed"):
+                        yield connection
+                else:
                     yield connection
-                    return
-                async with connection.transaction(isolation="read_committed"):
-                    yield connection
+            finally:
+                # A server that hangs does not confirm that it has cancelled an operation: the
+                # connection is then dropped, and the caller gets what it raised itself.
+                with suppress(TimeoutError):
+                    await pool.release(connection, timeout=self._timeout)
 
     def use(self) -> PoolUse | None:
         """How many connections there are; None while closed."""
