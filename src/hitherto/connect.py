@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Mapping
 from typing import Any, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import msgspec
 
@@ -157,12 +157,12 @@ def _backend(settings: Settings) -> Backend:
 def _sqlite(settings: Settings) -> Backend:
     from hitherto.infrastructure.sqlite import SqliteStore  # noqa: PLC0415
 
-    parts = urlsplit(settings.url)
-    path = unquote(parts.path.removeprefix("/"))
-    if parts.netloc or parts.query or not path or not settings.url.startswith("sqlite:///"):
+    quoted = settings.url.removeprefix("sqlite:///")
+    path = unquote(quoted)
+    if quoted == settings.url or not path or "\0" in path or {"?", "#"}.intersection(quoted):
         raise ConfigurationError(
             f"{settings.url!r}: write sqlite:///relative/path or sqlite:////absolute/path, "
-            "without a host and a query"
+            "without a host and a query, and with %3F for ? and %23 for #"
         )
     if path == ":memory:":
         raise ConfigurationError(f"{settings.url!r}: for a store in memory use the URL memory:")

@@ -119,11 +119,11 @@ class TestBackends:
         """Three slashes or four; escaped characters are decoded."""
         monkeypatch.chdir(tmp_path)
         (tmp_path / "data").mkdir()
-        urls = ["sqlite:///data/a.db", f"sqlite:///{tmp_path}/b.db", "sqlite:///with%20space%3F.db"]
+        urls = ["sqlite:///data/a.db", f"sqlite:///{tmp_path}/b.db", "sqlite:///a%20b%3F%23c.db"]
         for url in urls:
             async with connect(url) as store:
                 assert isinstance(store.backend, SqliteStore)
-        for name in ("data/a.db", "b.db", "with space?.db"):
+        for name in ("data/a.db", "b.db", "a b?#c.db"):
             assert (tmp_path / name).exists()
 
     async def test_the_default_is_a_file_here(
@@ -148,6 +148,9 @@ class TestBackends:
             ("sqlite:users.db", "write sqlite:///relative"),
             ("sqlite:///", "write sqlite:///relative"),
             ("sqlite:///a.db?mode=ro", "write sqlite:///relative"),
+            ("sqlite:///a#b.db", "write .* %23 for #"),
+            ("sqlite:///a%00.db", "write sqlite:///relative"),
+            ("sqlite://[a/b.db", "write sqlite:///relative"),
             ("sqlite:///:memory:", "use the URL memory:"),
         ],
     )
