@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
 .DEFAULT_GOAL := help
-.PHONY: help test test-unit test-integration check format clean
+.PHONY: help demo test test-unit test-integration check format clean
 
 .venv/demo: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
@@ -18,6 +18,9 @@ WORKERS ?= 2
 
 help: ## Show this list.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
+
+demo: .venv/demo ## See real aggregates live, on SQLite.
+	@$(BIN)/hitherto demo
 
 test: .venv/dev ## Run every test; brings up its own PostgreSQL.
 	$(BIN)/python -m pytest -n $(WORKERS)

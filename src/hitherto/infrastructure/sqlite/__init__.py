@@ -1,5 +1,6 @@
 """The SQLite backend, through apsw: nothing to install, nothing to run."""
 
+from hitherto.infrastructure.sqlite.schema import schema_sql
 from hitherto.infrastructure.sqlite.store import SqliteStore
 
-__all__ = ["SqliteStore"]
+__all__ = ["SqliteStore", "schema_sql"]

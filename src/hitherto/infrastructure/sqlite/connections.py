@@ -8,20 +8,17 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import apsw
 
 from hitherto.application.records import PoolUse
-from hitherto.errors import EventStoreUnavailable, SchemaMismatch
-from hitherto.infrastructure.sql import migrations
+from hitherto.errors import EventStoreUnavailable
+from hitherto.infrastructure.sqlite.schema import migrate
 
 T = TypeVar("T")
 
 _BUSY_LIMIT = 5.0  # seconds
-_MIGRATIONS = """CREATE TABLE IF NOT EXISTS hitherto_migrations (
-    version INTEGER NOT NULL PRIMARY KEY,
-    applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')))"""
 
 
 class Connections:
@@ -43,7 +40,7 @@ class Connections:
         self._writer = ThreadPoolExecutor(1, "hitherto-sqlite-writer")
         self._readers = ThreadPoolExecutor(self._max_readers, "hitherto-sqlite-reader")
         try:
-            await self.write(_migrate)
+            await self.write(migrate)
         except BaseException:
             await self.close()
             raise
@@ -146,29 +143,9 @@ def _patience() -> Callable[[int], bool]:
     return wait
 
 
-def _migrate(connection: apsw.Connection) -> None:
-    known = migrations("hitherto.infrastructure.sqlite")
-    connection.execute(_MIGRATIONS)
-    version = schema_version(connection) or 0
-    if version > known[-1][0]:
-        raise SchemaMismatch(
-            f"the tables have version {version}, this code knows {known[-1][0]}: upgrade hitherto"
-        )
-    for number, text in known:
-        if number > version:
-            connection.execute(text)
-            connection.execute("INSERT INTO hitherto_migrations (version) VALUES (?)", (number,))
-
-
 def problems(connection: apsw.Connection) -> tuple[str, ...]:
     """What the file's durability lacks."""
     mode = connection.execute("PRAGMA journal_mode").get
     if mode == "wal":
         return ()
     return (f"the journal mode is {mode}, not WAL: readers and the writer block each other",)
-
-
-def schema_version(connection: apsw.Connection) -> int | None:
-    """The version of the tables."""
-    found: Any = connection.execute("SELECT max(version) FROM hitherto_migrations").get
-    return None if found is None else int(found)

@@ -27,7 +27,8 @@ from hitherto.application.records import (
 )
 from hitherto.errors import HithertoError, InvalidInput
 from hitherto.infrastructure.sql import named_queries
-from hitherto.infrastructure.sqlite.connections import Connections, problems, schema_version
+from hitherto.infrastructure.sqlite.connections import Connections, problems
+from hitherto.infrastructure.sqlite.schema import schema_version
 
 _SQL = named_queries("hitherto.infrastructure.sqlite")
 

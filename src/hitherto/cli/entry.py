@@ -1,0 +1,17 @@
+"""Where the command starts; it works without the extra, so as to say what is missing."""
+
+import sys
+from importlib.util import find_spec
+
+
+def main() -> int:
+    """Run the command line; returns the exit status."""
+    missing = [name for name in ("cyclopts", "rich") if find_spec(name) is None]
+    if missing:
+        sys.stderr.write(
+            f"The command needs {' and '.join(missing)}: pip install 'hitherto[cli]'\n"
+        )
+        return 2
+    from hitherto.cli.app import run  # noqa: PLC0415
+
+    return run()

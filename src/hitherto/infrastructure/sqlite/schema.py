@@ -1,0 +1,50 @@
+# pyright: reportUnknownMemberType=false
+# (apsw's stubs name types that they do not import)
+"""The tables: made, migrated and checked."""
+
+from typing import Any
+
+import apsw
+
+from hitherto.errors import SchemaMismatch
+from hitherto.infrastructure.sql import migrations
+
+_MIGRATIONS_TABLE = """CREATE TABLE IF NOT EXISTS hitherto_migrations (
+    version INTEGER NOT NULL PRIMARY KEY,
+    applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+);"""
+
+
+def migrate(connection: apsw.Connection) -> None:
+    """Make or migrate the tables, if they are not up to date.
+
+    Raises:
+        SchemaMismatch: They are newer than the code.
+    """
+    known = migrations(__package__)
+    connection.execute(_MIGRATIONS_TABLE)
+    version = schema_version(connection) or 0
+    if version > known[-1][0]:
+        raise SchemaMismatch(
+            f"the tables have version {version}, this code knows {known[-1][0]}: upgrade hitherto"
+        )
+    for number, text in known:
+        if number > version:
+            connection.execute(text)
+            connection.execute(_applied(number))
+
+
+def schema_version(connection: apsw.Connection) -> int | None:
+    """The version of the tables."""
+    found: Any = connection.execute("SELECT max(version) FROM hitherto_migrations").get
+    return None if found is None else int(found)
+
+
+def schema_sql() -> str:
+    """All migrations as one script, to be run once on a file without tables."""
+    steps = [f"{text.strip()}\n{_applied(number)}" for number, text in migrations(__package__)]
+    return "\n".join(["BEGIN;", _MIGRATIONS_TABLE, *steps, "COMMIT;"])
+
+
+def _applied(number: int) -> str:
+    return f"INSERT INTO hitherto_migrations (version) VALUES ({number});"  # noqa: S608
