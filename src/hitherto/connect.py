@@ -166,7 +166,7 @@ def _sqlite(settings: Settings) -> Backend:
         )
     if path == ":memory:":
         raise ConfigurationError(f"{settings.url!r}: for a store in memory use the URL memory:")
-    return SqliteStore(path, max_readers=settings.max_connections)
+    return SqliteStore(path, max_readers=settings.max_connections, batch_size=settings.batch_size)
 
 
 def _postgres(settings: Settings) -> Backend:
@@ -181,6 +181,7 @@ def _postgres(settings: Settings) -> Backend:
         schema=settings.schema,
         max_connections=settings.max_connections,
         connect_timeout=settings.connect_timeout,
+        batch_size=settings.batch_size,
     )
 
 

@@ -7,12 +7,7 @@ import msgspec
 
 from hitherto.application.ports import Codec
 from hitherto.application.records import StoredEvent, StreamRow
-from hitherto.application.validation import (
-    check_text,
-    check_value,
-    first_difference,
-    needs_check,
-)
+from hitherto.application.validation import check_fields, check_text, first_difference
 from hitherto.domain.aggregate import check_aggregate_type
 from hitherto.domain.definition import Definition
 from hitherto.domain.event import Event
@@ -55,8 +50,7 @@ class JsonCodec:
         """
         name = type(value).__name__
         try:
-            if needs_check(type(value)):
-                check_value(value, name)
+            check_fields(value)
             encoded = self._encode(value)
             text = encoded.decode()
             check_text(text)

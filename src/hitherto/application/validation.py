@@ -16,6 +16,7 @@ import msgspec
 MAX_DEPTH = 64
 
 _SAFE = (str, int, bool, type(None), bytes, UUID, timedelta, Enum, msgspec.UnsetType)
+_PLAIN = {str, int, bool, type(None), bytes, UUID}
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -44,6 +45,40 @@ def _is_safe(origin: Any) -> bool:
     return issubclass(origin, _SAFE) or (
         issubclass(origin, date) and not issubclass(origin, datetime)
     )
+
+
+def check_fields(value: Any) -> None:
+    """`check_value` for what is about to be encoded, at the least cost: it is done for each event.
+
+    Raises:
+        ValueError: As `check_value`.
+    """
+    cls = value.__class__
+    fields = _fields_to_check(cls)
+    if fields is None:
+        check_value(value, cls.__name__)
+        return
+    for name in fields:
+        part = getattr(value, name)
+        if not _is_harmless(part):
+            check_value(part, f"{cls.__name__}.{name}", 1)
+
+
+@lru_cache(maxsize=4096)
+def _fields_to_check(cls: Any) -> tuple[str, ...] | None:
+    if not issubclass(cls, msgspec.Struct):
+        return None if needs_check(cls) else ()
+    return tuple([field.name for field in msgspec.structs.fields(cls) if needs_check(field.type)])
+
+
+def _is_harmless(value: Any) -> bool:
+    """Whether a glance suffices."""
+    kind = value.__class__
+    if kind is Decimal or kind is float:
+        return math.isfinite(value)
+    if kind is datetime:
+        return value.tzinfo is not None and value.utcoffset() is not None
+    return kind in _PLAIN
 
 
 def check_value(value: Any, path: str, depth: int = 0) -> None:

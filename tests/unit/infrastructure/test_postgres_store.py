@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -53,13 +54,15 @@ async def test_a_send_that_meets_its_twin_at_the_index_of_event_ids_succeeds(
     store: PostgresStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was refused because the other one's row came between; then it finds that row its own."""
-    fetch = store._fetch
+    session = store._connections.session
 
-    async def met(name: str, *arguments: Any) -> list[Any]:
+    @asynccontextmanager
+    async def met() -> AsyncIterator[Any]:
         monkeypatch.undo()
-        await fetch(name, *arguments)
+        async with session() as connection:
+            yield connection
         raise InvalidInput("event id … is stored already")
 
-    monkeypatch.setattr(store, "_fetch", met)
+    monkeypatch.setattr(store._connections, "session", met)
     assert await store.append([an_append("a", 0, 2)]) == (2,)
     assert len(await store.read("a")) == 2

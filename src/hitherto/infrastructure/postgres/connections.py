@@ -13,8 +13,12 @@ from hitherto.errors import ConfigurationError, EventStoreUnavailable
 from hitherto.infrastructure.postgres.errors import told, translated
 from hitherto.infrastructure.urls import without_password
 
+# Appends and readers rely on READ COMMITTED, and nobody may keep an append waiting for long;
+# compiling a short query costs more than it saves.
 _SESSION = """SELECT set_config('default_transaction_isolation', 'read committed', false),
+                     set_config('lock_timeout', '100ms', false),
                      set_config('jit', 'off', false)"""
+_TRANSACTION = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '100ms'"
 
 
 class Connections:
@@ -77,7 +81,7 @@ class Connections:
             connection = await pool.acquire()
             try:
                 if self._through_pooler:
-                    async with connection.transaction(isolation="read_committed"):
+                    async with _transaction(connection):
                         yield connection
                 else:
                     yield connection
@@ -154,8 +158,19 @@ async def _connect_to(url: str, **options: Any) -> Any:
         ) from None
 
 
+@asynccontextmanager
+async def _transaction(connection: Any) -> AsyncGenerator[None]:
+    await connection.execute(_TRANSACTION)
+    try:
+        yield
+    except BaseException:
+        if not connection.is_closed():
+            await connection.execute("ROLLBACK")
+        raise
+    await connection.execute("COMMIT")
+
+
 async def _set_session(connection: Any) -> None:
-    # Appends and readers rely on READ COMMITTED; compiling a short query costs more than it saves.
     await connection.fetch(_SESSION)
 
 

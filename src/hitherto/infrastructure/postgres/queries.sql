@@ -63,6 +63,47 @@ FROM {schema}.event_store
 WHERE global_position > $1 AND global_position <= $2 {filters}
 ORDER BY global_position LIMIT $3
 
+-- name: append_event
+-- One event, as lean as can be: the position, or no row if it lost or stands already, which
+-- append_events then tells apart.
+INSERT INTO {schema}.event_store (
+    event_id, event_type, aggregate_id, aggregate_type, event_version, schema_version,
+    event_data, metadata, occurred_at)
+SELECT $4::uuid, $5::text, $1::text, $2::text, $3::int + 1, $6::int, $7::jsonb, $8::jsonb,
+    $9::timestamptz
+WHERE $3 = 0 OR EXISTS (
+    SELECT FROM {schema}.event_store AS head
+    WHERE head.aggregate_id = $1 AND head.event_version = $3 AND head.aggregate_type = $2)
+ON CONFLICT (aggregate_id, event_version) DO NOTHING
+RETURNING global_position
+
+-- name: append_stream
+-- The same for several events of one aggregate: only the first can meet a rival.
+WITH first AS (
+    INSERT INTO {schema}.event_store (
+        event_id, event_type, aggregate_id, aggregate_type, event_version, schema_version,
+        event_data, metadata, occurred_at)
+    SELECT ($4::uuid[])[1], ($5::text[])[1], $1::text, $2::text, $3::int + 1, ($6::int[])[1],
+        ($7::jsonb[])[1], ($8::jsonb[])[1], ($9::timestamptz[])[1]
+    WHERE $3 = 0 OR EXISTS (
+        SELECT FROM {schema}.event_store AS head
+        WHERE head.aggregate_id = $1 AND head.event_version = $3 AND head.aggregate_type = $2)
+    ON CONFLICT (aggregate_id, event_version) DO NOTHING
+    RETURNING global_position
+), rest AS (
+    INSERT INTO {schema}.event_store (
+        event_id, event_type, aggregate_id, aggregate_type, event_version, schema_version,
+        event_data, metadata, occurred_at)
+    SELECT e.event_id, e.event_type, $1, $2, $3 + e.place, e.schema_version, e.data, e.metadata,
+        e.occurred_at
+    FROM first, unnest($4, $5, $6, $7, $8, $9) WITH ORDINALITY
+        AS e (event_id, event_type, schema_version, data, metadata, occurred_at, place)
+    WHERE e.place > 1
+    ORDER BY e.place
+    RETURNING global_position
+)
+SELECT max(global_position) FROM rest
+
 -- name: append_events
 -- One append, or many that win or lose each for itself.
 SELECT * FROM {schema}.append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)

@@ -16,14 +16,15 @@ from hitherto.application.records import (
     check_group,
     check_page,
     check_range,
-    refusal,
-    without_first,
 )
-from hitherto.errors import HithertoError, InvalidInput
+from hitherto.errors import HithertoError
+from hitherto.infrastructure.batching import GroupCommit, patiently
+from hitherto.infrastructure.postgres.appending import Appender
 from hitherto.infrastructure.postgres.connections import Connections
 from hitherto.infrastructure.postgres.schema import Schema, latest_version
 from hitherto.infrastructure.sql import named_queries
 
+_LANES = 2
 _HELD_TOO_LONG = 5.0  # seconds
 
 _FILTERS = {
@@ -43,6 +44,7 @@ class PostgresStore:
         schema: The schema that holds the tables.
         max_connections: The most connections; they are opened on demand.
         connect_timeout: Seconds until a server that does not answer is unavailable.
+        batch_size: The most appends that share a transaction.
 
     Raises:
         ConfigurationError: The schema's name cannot be used.
@@ -55,12 +57,20 @@ class PostgresStore:
         schema: str = "public",
         max_connections: int = 30,
         connect_timeout: float = 10.0,
+        batch_size: int = 100,
     ) -> None:
         self._schema = Schema(schema)
         self._connections = Connections(url, limit=max_connections, timeout=connect_timeout)
         self._sql = {
             name: self._schema.sql(text) for name, text in named_queries(__package__).items()
         }
+        self._appender = Appender(self._connections, self._sql)
+        self._group_commit = GroupCommit(
+            self._appender.write_batch,
+            self._appender.write_alone,
+            lanes=_LANES,
+            max_appends=batch_size,
+        )
         read_all = named_queries(__package__)["read_all"]
         self._read_all = {
             kinds: self._schema.sql(read_all.replace("{filters}", clause))
@@ -73,23 +83,15 @@ class PostgresStore:
 
     async def close(self) -> None:
         """See `EventStore.close`."""
+        await self._group_commit.drain()
         await self._connections.close()
 
     async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
         """See `EventStore.append`."""
         check_group(appends)
-        name = "append_events" if len(appends) == 1 else "append_together"
-        found = await self._append(name, sorted(appends, key=lambda append: append.aggregate_id))
-        for append in appends:
-            stored_type = found[append.aggregate_id]["actual_type"]
-            if stored_type not in {None, append.aggregate_type}:
-                raise refusal(append, found[append.aggregate_id]["actual"], stored_type)
-        positions = [found[append.aggregate_id]["last_position"] for append in appends]
-        if None in positions:
-            return await self.append(
-                [_remaining(append, found[append.aggregate_id]) for append in appends]
-            )
-        return tuple(positions)
+        if len(appends) == 1:
+            return (await self._group_commit.append(appends[0]),)
+        return await patiently(lambda: self._appender.write_together(appends))
 
     async def load(
         self, aggregate_id: str, *, fingerprint: str | None, to_version: int | None = None
@@ -215,50 +217,6 @@ class PostgresStore:
         async with self._connections.session() as connection:
             rows: list[Any] = await connection.fetch(self._sql[name], *arguments)
         return rows
-
-    async def _append(self, name: str, appends: Sequence[Append]) -> dict[str, Any]:
-        """What came of each append, by its aggregate's id."""
-        arguments = _arguments(appends)
-        try:
-            rows = await self._fetch(name, *arguments)
-        except InvalidInput:
-            # Two sends of one append can meet at the index of event ids before either is known
-            # by its version. By now the other one is committed, and found by its version.
-            rows = await self._fetch(name, *arguments)
-        ids = [append.aggregate_id for append in appends]
-        return {ids[row["n"] - 1]: row for row in rows}
-
-
-def _arguments(appends: Sequence[Append]) -> tuple[list[Any], ...]:
-    """The columns that the append functions take."""
-    numbered = [
-        (number, version, event)
-        for number, append in enumerate(appends, 1)
-        for version, event in enumerate(append.events, append.expected_version + 1)
-    ]
-    return (
-        [append.aggregate_id for append in appends],
-        [append.aggregate_type for append in appends],
-        [append.expected_version for append in appends],
-        [number for number, _, _ in numbered],
-        [event.event_id for _, _, event in numbered],
-        [event.event_type for _, _, event in numbered],
-        [event.schema_version for _, _, event in numbered],
-        [version for _, version, _ in numbered],
-        [event.data for _, _, event in numbered],
-        [event.metadata for _, _, event in numbered],
-        [event.occurred_at for _, _, event in numbered],
-    )
-
-
-def _remaining(append: Append, row: Any) -> Append:
-    """The part of the append that is still to be written; raise if it has lost."""
-    if row["last_position"] is not None:
-        return append
-    standing, actual = row["standing"], row["actual"]
-    if standing and actual == append.expected_version + standing:
-        return without_first(append, standing)
-    raise refusal(append, actual, row["actual_type"])
 
 
 def _stream(aggregate_id: str, rows: Sequence[Any]) -> Stream:

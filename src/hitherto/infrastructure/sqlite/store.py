@@ -5,7 +5,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,11 +22,11 @@ from hitherto.application.records import (
     check_group,
     check_page,
     check_range,
-    refusal,
-    utc,
 )
-from hitherto.errors import HithertoError, InvalidInput
+from hitherto.errors import HithertoError
+from hitherto.infrastructure.batching import GroupCommit, Outcome
 from hitherto.infrastructure.sql import named_queries
+from hitherto.infrastructure.sqlite.appending import write, write_batch
 from hitherto.infrastructure.sqlite.connections import Connections, problems
 from hitherto.infrastructure.sqlite.schema import schema_version
 
@@ -39,10 +39,14 @@ class SqliteStore:
     Args:
         path: The file; it is made if it does not exist.
         max_readers: The most threads that read at once.
+        batch_size: The most appends that share a transaction.
     """
 
-    def __init__(self, path: str, max_readers: int = 30) -> None:
+    def __init__(self, path: str, max_readers: int = 30, batch_size: int = 100) -> None:
         self._connections = Connections(path, max_readers=max_readers)
+        self._group_commit = GroupCommit(
+            self._write_batch, self._write_alone, lanes=1, max_appends=batch_size
+        )
 
     async def open(self) -> None:
         """See `EventStore.open`."""
@@ -50,13 +54,16 @@ class SqliteStore:
 
     async def close(self) -> None:
         """See `EventStore.close`."""
+        await self._group_commit.drain()
         await self._connections.close()
 
     async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
         """See `EventStore.append`."""
         check_group(appends)
+        if len(appends) == 1:
+            return (await self._group_commit.append(appends[0]),)
         return await self._connections.write(
-            lambda connection: tuple([_append(connection, append) for append in appends])
+            lambda connection: tuple([write(connection, append) for append in appends])
         )
 
     async def load(
@@ -160,6 +167,12 @@ class SqliteStore:
         """See `SnapshotStore.read_snapshot`."""
         return await self._connections.read(lambda connection: _snapshot(connection, aggregate_id))
 
+    async def _write_alone(self, append: Append) -> int:
+        return await self._connections.write(lambda connection: write(connection, append))
+
+    async def _write_batch(self, appends: Sequence[Append]) -> Sequence[Outcome]:
+        return await self._connections.write(lambda connection: write_batch(connection, appends))
+
 
 def _rows(connection: apsw.Connection, query: str, bindings: Sequence[Any]) -> list[Any]:
     return list(connection.execute(query, tuple(bindings)))
@@ -167,45 +180,6 @@ def _rows(connection: apsw.Connection, query: str, bindings: Sequence[Any]) -> l
 
 def _watermark(connection: apsw.Connection) -> int:
     return int(_rows(connection, _SQL["watermark"], ())[0][0])
-
-
-def _append(connection: apsw.Connection, append: Append) -> int:
-    """Write what of the append does not stand yet; the position of its last event."""
-    head = _rows(connection, _SQL["head"], (append.aggregate_id,))
-    actual, actual_type = head[0] if head else (0, None)
-    count = len(append.events)
-    found = _rows(
-        connection, _SQL["standing"], (append.aggregate_id, append.expected_version, count)
-    )
-    standing, position = 0, 0
-    for event, (event_id, stored_position) in zip(append.events, found, strict=False):
-        if str(event.event_id) != event_id:
-            break
-        standing, position = standing + 1, stored_position
-    at_head = actual == append.expected_version + standing
-    if actual_type not in {None, append.aggregate_type} or not (at_head or standing == count):
-        raise refusal(append, actual, actual_type)
-    now = _text(datetime.now(UTC))
-    for version, event in enumerate(
-        append.events[standing:], append.expected_version + standing + 1
-    ):
-        _insert(
-            connection,
-            (
-                str(event.event_id), event.event_type, append.aggregate_id, append.aggregate_type,
-                version, event.schema_version, event.data, event.metadata,
-                _text(event.occurred_at), now,
-            ),
-        )  # fmt: skip
-        position = connection.last_insert_rowid()
-    return int(position)
-
-
-def _insert(connection: apsw.Connection, row: Sequence[Any]) -> None:
-    try:
-        _rows(connection, _SQL["insert"], row)
-    except apsw.ConstraintError as error:
-        raise InvalidInput(f"event id {row[0]} is stored already: ids are unique") from error
 
 
 def _load(
@@ -236,10 +210,6 @@ def _snapshot(connection: apsw.Connection, aggregate_id: str) -> Snapshot | None
         fingerprint=fingerprint,
         data=data,
     )
-
-
-def _text(moment: datetime) -> str:
-    return utc(moment).isoformat(timespec="microseconds")
 
 
 def _stored_event(row: Sequence[Any]) -> StoredEvent:

@@ -19,7 +19,8 @@ CREATE FUNCTION {schema}.append_events(
 )
 RETURNS TABLE (n int, last_position bigint, standing int, actual int, actual_type text)
 LANGUAGE plpgsql
-SET lock_timeout = '500ms'
+SET lock_timeout = '100ms'
+SET plan_cache_mode = force_generic_plan
 AS $hitherto$
 #variable_conflict use_column
 DECLARE

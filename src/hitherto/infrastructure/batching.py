@@ -1,0 +1,241 @@
+"""Group commit: appends that arrive while others are being written share the next transaction.
+
+An append that finds a lane free is written at once, by its caller. The others wait in a queue,
+from which a lane takes a batch as soon as it is done with the one before: no timer is involved,
+and the busier the store, the larger its batches.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from hitherto.application.records import Append, refusal
+from hitherto.errors import AggregateLocked, EventStoreUnavailable, HithertoError
+
+T = TypeVar("T")
+
+MAX_EVENTS = 5_000
+MAX_BYTES = 4 * 1024 * 1024
+
+_ATTEMPTS = 5
+
+Outcome = int | HithertoError | None
+"""Of one append in a batch: its last position, or why it lost; None: it must be written alone."""
+
+
+async def patiently(write: Callable[[], Awaitable[T]]) -> T:
+    """Call `write`, some times if need be, until no other transaction holds the aggregate.
+
+    Raises:
+        AggregateLocked: One still does.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        with suppress(AggregateLocked):
+            return await write()
+    return await write()
+
+
+class _Entry:
+    """An append in the queue, and the answer that its caller waits for."""
+
+    __slots__ = ("answer", "append")
+
+    def __init__(self, append: Append) -> None:
+        self.append = append
+        self.answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def settle(self, outcome: int | BaseException) -> None:
+        """Answer, unless the caller has given up."""
+        if self.answer.done():
+            return
+        if isinstance(outcome, BaseException):
+            self.answer.set_exception(outcome)
+        else:
+            self.answer.set_result(outcome)
+
+
+class GroupCommit:
+    """Coalesces concurrent appends; each still wins, loses or fails for itself.
+
+    An aggregate is under way once at a time, and a batch is sorted by aggregate id, so batches
+    do not deadlock. What a batch cannot settle, because one of its appends is at fault or has to
+    wait for somebody else's transaction, is written one by one, outside the lanes.
+
+    Args:
+        write_batch: Writes appends to different aggregates in one transaction, in which each
+            wins or loses for itself.
+        write_alone: Writes one append; raises AggregateLocked rather than wait for long.
+        lanes: How many transactions may be under way at once.
+        max_appends: The most appends in a batch; a hundred times as many may be in the queue,
+            and whoever comes then waits for room.
+    """
+
+    def __init__(
+        self,
+        write_batch: Callable[[Sequence[Append]], Awaitable[Sequence[Outcome]]],
+        write_alone: Callable[[Append], Awaitable[int]],
+        *,
+        lanes: int,
+        max_appends: int,
+    ) -> None:
+        self._write_batch = write_batch
+        self._write_alone = write_alone
+        self._max_appends = max_appends
+        self._free_lanes = lanes
+        self._room = asyncio.Semaphore(100 * max_appends)
+        self._queue: deque[_Entry] = deque()
+        self._under_way: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._drained: asyncio.Future[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many appends are in the queue."""
+        return len(self._queue)
+
+    async def append(self, append: Append) -> int:
+        """Write `append`; returns the position of its last event, or raises why it lost."""
+        if self._free_lanes and append.aggregate_id not in self._under_way:
+            return await self._write_at_once(append)
+        async with self._room:
+            entry = _Entry(append)
+            self._queue.append(entry)
+            return await entry.answer
+
+    async def drain(self) -> None:
+        """Wait until every append that was taken is settled."""
+        while self._under_way or self._queue:
+            if self._drained is None:
+                self._drained = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._drained)
+
+    async def _write_at_once(self, append: Append) -> int:
+        self._under_way.add(append.aggregate_id)
+        try:
+            self._free_lanes -= 1
+            try:
+                position = await self._write_alone(append)
+            except AggregateLocked:
+                position = None
+            finally:
+                self._free_lanes += 1
+            if position is None:  # To wait for somebody else's transaction must not cost a lane.
+                self._start_lanes()
+                position = await patiently(lambda: self._write_alone(append))
+            self._refuse_rivals([append])
+        finally:
+            self._release([append])
+        return position
+
+    async def _write_entry(self, entry: _Entry) -> None:
+        """Write one append of a batch that could not settle it."""
+        try:
+            entry.settle(await patiently(lambda: self._write_alone(entry.append)))
+            self._refuse_rivals([entry.append])
+        except Exception as error:  # noqa: BLE001  # it is its caller's
+            entry.settle(error)
+        finally:
+            self._release([entry.append])
+
+    async def _run_lane(self, batch: Sequence[_Entry]) -> None:
+        try:
+            while batch:
+                await self._write_entries(batch)
+                # Let those who were answered come back with their next append.
+                await asyncio.sleep(0)
+                batch = self._next_batch()
+        finally:
+            self._free_lanes += 1
+            self._release([])
+
+    async def _write_entries(self, batch: Sequence[_Entry]) -> None:
+        appends = [entry.append for entry in batch]
+        outcomes: Sequence[Outcome] = [None] * len(batch)
+        try:
+            outcomes = await self._write_batch(appends)
+        except EventStoreUnavailable as error:
+            outcomes = [_copy(error) for _ in batch]
+        except Exception:  # noqa: BLE001, S110  # One is at fault; alone, each tells for itself.
+            pass
+        except BaseException:  # The loop is being ended, and with it those who wait.
+            for entry in batch:
+                entry.answer.cancel()
+            self._release(appends)
+            raise
+        won, settled = list[Append](), list[Append]()
+        for entry, outcome in zip(batch, outcomes, strict=True):
+            if outcome is None:
+                self._start(self._write_entry(entry))
+                continue
+            entry.settle(outcome)
+            settled.append(entry.append)
+            if isinstance(outcome, int):
+                won.append(entry.append)
+        self._refuse_rivals(won)
+        self._release(settled)
+
+    def _next_batch(self) -> list[_Entry]:
+        """Entries from the front of the queue, of aggregates that are not under way."""
+        batch: list[_Entry] = []
+        later: list[_Entry] = []
+        events = size = 0
+        while self._queue and len(batch) < self._max_appends:
+            entry = self._queue.popleft()
+            append = entry.append
+            if entry.answer.done():
+                continue
+            if append.aggregate_id in self._under_way:
+                later.append(entry)
+                continue
+            events += len(append.events)
+            size += sum([len(event.data) for event in append.events])
+            if batch and (events > MAX_EVENTS or size > MAX_BYTES):
+                later.append(entry)
+                break
+            self._under_way.add(append.aggregate_id)
+            batch.append(entry)
+        self._queue.extendleft(reversed(later))
+        batch.sort(key=lambda entry: entry.append.aggregate_id)
+        return batch
+
+    def _refuse_rivals(self, won: Sequence[Append]) -> None:
+        """Tell who waits to write a version that was just written that it has lost."""
+        if not self._queue:
+            return
+        winners = {append.aggregate_id: append for append in won}
+        for entry in self._queue:
+            append, winner = entry.append, winners.get(entry.append.aggregate_id)
+            if (
+                winner is not None
+                and append.expected_version == winner.expected_version
+                and append.events[0].event_id != winner.events[0].event_id
+            ):
+                actual = winner.expected_version + len(winner.events)
+                entry.settle(refusal(append, actual, winner.aggregate_type))
+
+    def _release(self, appends: Sequence[Append]) -> None:
+        """Let the aggregates go, and what waited for them."""
+        self._under_way.difference_update([append.aggregate_id for append in appends])
+        self._start_lanes()
+        if self._drained is not None and not self._under_way and not self._queue:
+            self._drained.set_result(None)
+            self._drained = None
+
+    def _start_lanes(self) -> None:
+        while self._free_lanes and (batch := self._next_batch()):
+            self._free_lanes -= 1
+            self._start(self._run_lane(batch))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)  # The loop alone would not keep it alive.
+        task.add_done_callback(self._tasks.discard)
+
+
+def _copy(error: EventStoreUnavailable) -> EventStoreUnavailable:
+    """For each caller one of its own: a raised error carries its caller's traceback."""
+    copy = EventStoreUnavailable(*error.args)
+    copy.__cause__ = error.__cause__
+    return copy
