@@ -19,6 +19,8 @@ E = TypeVar("E", bound=Event)
 
 MAX_PAYLOAD = 1024 * 1024
 
+_NO_METADATA = Metadata()
+
 
 class JsonCodec:
     """JSON through msgspec: Decimal as text, datetime in ISO 8601, bytes in base64.
@@ -141,12 +143,17 @@ class Serializer(Generic[E]):
             AggregateIDMismatch: It belongs to another type of aggregate.
             EventSerializationFailed: Its type is unknown, or its data do not fit.
         """
-        row = (
-            stored.version, stored.event_type, stored.schema_version,
-            stored.data, stored.aggregate_type,
-        )  # fmt: skip
-        ((version, event),) = self.decode_stream(stored.aggregate_id, (row,))
-        flat: dict[str, Any] = self._decode_metadata(stored.metadata or "{}")
+        if stored.aggregate_type != self.definition.aggregate_type:
+            check_aggregate_type(self.definition, stored.aggregate_id, stored.aggregate_type)
+        try:
+            event = self._decoders[stored.event_type, stored.schema_version](stored.data)
+        except (KeyError, ValueError, RecursionError) as error:
+            raise self._failed(
+                stored.aggregate_id, stored.version, stored.event_type, stored.schema_version, error
+            ) from error
+        metadata = _NO_METADATA
+        if stored.metadata is not None:
+            metadata = Metadata.from_flat(self._decode_metadata(stored.metadata))
         return RecordedEvent(
             event=event,
             event_id=stored.event_id,
@@ -154,11 +161,11 @@ class Serializer(Generic[E]):
             schema_version=stored.schema_version,
             aggregate_id=stored.aggregate_id,
             aggregate_type=stored.aggregate_type,
-            version=version,
+            version=stored.version,
             position=stored.position,
             occurred_at=stored.occurred_at,
             stored_at=stored.stored_at,
-            metadata=Metadata.from_flat(flat),
+            metadata=metadata,
         )
 
     def _failed(

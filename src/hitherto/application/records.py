@@ -72,8 +72,11 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             raise InvalidInput(f"the append to {self.aggregate_id!r} repeats an event id")
 
 
-class StoredEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An event as a backend holds it, not decoded. Times are in UTC."""
+class StoredEvent(msgspec.Struct, frozen=True, gc=False):
+    """An event as a backend holds it, not decoded. Times are in UTC.
+
+    The fields are in the order of the backends' columns, for pages of the log are made of these.
+    """
 
     position: int
     event_id: UUID

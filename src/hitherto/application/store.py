@@ -1,5 +1,6 @@
 """`Store`: what `connect` returns, a backend with all that stands around it."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ import uuid_utils.compat
 from hitherto.application.codec import JsonCodec, Serializer
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.ports import Backend, Clock, Codec, IdFactory
-from hitherto.application.records import Health, StoredEvent
+from hitherto.application.records import Health, LogPage, StoredEvent
 from hitherto.domain.definition import Definition
 from hitherto.domain.event import Event
 from hitherto.domain.identifiers import check_identifier
@@ -20,6 +21,7 @@ from hitherto.domain.recorded import RecordedEvent
 from hitherto.errors import EventSerializationFailed
 
 PAGE = 1000
+_TURN = 200  # events between two turns of the event loop, which reads ahead meanwhile
 
 
 def utc_now() -> datetime:
@@ -135,21 +137,34 @@ class Store:
     ) -> AsyncIterator[RecordedEvent[Event]]:
         """The whole log in order, from a position (exclusive) up to the watermark.
 
-        It reads page by page, so memory stays bounded, and ends at the watermark of its start
-        or later.
+        It reads page by page, one ahead, so memory stays bounded; it ends at the watermark of its
+        start or later.
 
         Raises:
             EventSerializationFailed: An event is of a type that no repository knows.
         """
-        while True:
-            page = await self.backend.read_all(
+
+        def read_page(after: int) -> "asyncio.Task[LogPage]":
+            reading = self.backend.read_all(
                 after=after, limit=PAGE, event_types=event_types, aggregate_types=aggregate_types
             )
-            for event in page.events:
-                yield self._recorded(event)
-            if len(page.events) < PAGE:
-                return
-            after = page.checkpoint
+            return asyncio.ensure_future(reading)
+
+        reading = read_page(after)
+        try:
+            while True:
+                page = await reading
+                full = len(page.events) == PAGE
+                if full:
+                    reading = read_page(page.checkpoint)
+                for number, event in enumerate(page.events):
+                    if not number % _TURN:
+                        await asyncio.sleep(0)
+                    yield self._recorded(event)
+                if not full:
+                    return
+        finally:
+            reading.cancel()
 
     async def watermark(self) -> int:
         """The highest position up to which no event can appear any more."""

@@ -29,12 +29,12 @@ def commands_for(url: str, schema: str, fine_id: str) -> Iterator[str]:
     """Commands that look into what was left, and one that shows the tables."""
     if url.startswith("sqlite:"):
         yield _sqlite(_file(url))
-        yield _load(f"url={json.dumps(url)}", fine_id)
+        yield _load(f"url={_literal(url)}", fine_id)
         yield f"{_program('hitherto')} schema --backend sqlite"
     elif url != "memory:":
         counting = _COUNT.replace("event_store", f"{schema}.event_store")
         yield f'psql "$DATABASE_URL" -c {shlex.quote(counting)}'
-        yield _load(f"schema={json.dumps(schema)}", fine_id)
+        yield _load(f"schema={_literal(schema)}", fine_id)
         yield f"{_program('hitherto')} schema --schema {schema}"
     else:
         yield f"{_program('hitherto')} demo"
@@ -43,7 +43,7 @@ def commands_for(url: str, schema: str, fine_id: str) -> Iterator[str]:
 def _sqlite(file: str) -> str:
     if shutil.which("sqlite3"):
         return f"sqlite3 {shlex.quote(file)} {shlex.quote(_COUNT)}"
-    rows = f"sqlite3.connect({json.dumps(file)}).execute({json.dumps(_COUNT)})"
+    rows = f"sqlite3.connect({_literal(file)}).execute({_literal(_COUNT)})"
     return f"{_program('python')} -c {shlex.quote(f'import sqlite3; print(*{rows}, sep=chr(10))')}"
 
 
@@ -52,7 +52,7 @@ def _load(settings: str, fine_id: str) -> str:
         "from hitherto.sync import Repository, connect; "
         "from hitherto.examples.traffic_fines import Fine; "
         f"store = connect({settings}); store.open(); "
-        f"print(Repository(store, Fine).load({json.dumps(fine_id)}, version=3).outstanding)"
+        f"print(Repository(store, Fine).load({_literal(fine_id)}, version=3).outstanding)"
     )
     return f"{_program('python')} -c {shlex.quote(code)}"
 
@@ -63,8 +63,15 @@ def _program(name: str) -> str:
     if shutil.which(name) == str(program):
         return name
     here = Path.cwd()
+    if here == program.parent:
+        return f"./{name}"
     short = program.relative_to(here) if program.is_relative_to(here) else program
     return shlex.quote(str(short))
+
+
+def _literal(text: str) -> str:
+    """`text` in Python, without JSON's escapes, which name an owl by two surrogates."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _file(url: str) -> str:

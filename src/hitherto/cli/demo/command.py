@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Final
@@ -32,7 +33,11 @@ def demo(*, url: str | None = None) -> None:
     """
     if url is None:
         _start_over()
-    asyncio.run(_tell(url or f"sqlite:///{FILE}", Console(highlight=False)))
+        url = f"sqlite:///{FILE}"
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="replace")  # Not every encoding has the bars.
+    asyncio.run(_tell(url, Console(highlight=False)))
 
 
 def _start_over() -> None:

@@ -150,7 +150,7 @@ def activity_of(event: happened.FineEvent) -> str:
     return _BY_EVENT[type(event)].name
 
 
-def _command(fine: Fine, activity: str, at: str, **attributes: Any) -> None:
+def _command(fine: Fine, /, activity: str, at: str, **attributes: Any) -> None:
     known = _BY_NAME.get(activity)
     if known is None or not attributes.keys() <= known.attributes.keys():
         unknown = sorted(attributes.keys() - known.attributes.keys()) if known else "it"

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
 from typing import Any
 
+import msgspec
+
 from hitherto.application.records import (
     MAX_VERSION,
     Append,
@@ -26,13 +28,6 @@ from hitherto.infrastructure.sql import named_queries
 
 _LANES = 2
 _HELD_TOO_LONG = 5.0  # seconds
-
-_FILTERS = {
-    (False, False): "",
-    (True, False): "AND event_type = ANY ($4)",
-    (False, True): "AND aggregate_type = ANY ($4)",
-    (True, True): "AND event_type = ANY ($4) AND aggregate_type = ANY ($5)",
-}
 
 
 class PostgresStore:
@@ -71,11 +66,6 @@ class PostgresStore:
             lanes=_LANES,
             max_appends=batch_size,
         )
-        read_all = named_queries(__package__)["read_all"]
-        self._read_all = {
-            kinds: self._schema.sql(read_all.replace("{filters}", clause))
-            for kinds, clause in _FILTERS.items()
-        }
 
     async def open(self) -> None:
         """See `EventStore.open`."""
@@ -143,12 +133,11 @@ class PostgresStore:
     ) -> LogPage:
         """See `EventStore.read_all`."""
         check_page(after, limit)
-        filters = [list(types) for types in (event_types, aggregate_types) if types is not None]
-        query = self._read_all[event_types is not None, aggregate_types is not None]
+        name, kinds = _filtered(event_types, aggregate_types)
         async with self._connections.session() as connection:
             # Two statements, for the second must see what the first found released.
             watermark: int = await connection.fetchval(self._sql["watermark"])
-            rows = await connection.fetch(query, after, watermark, limit, *filters)
+            rows = await connection.fetch(self._sql[name], after, watermark, limit, *kinds)
         events = [_stored_event(row) for row in rows]
         full = len(events) == limit
         return LogPage(
@@ -219,6 +208,21 @@ class PostgresStore:
         return rows
 
 
+def _filtered(
+    event_types: Sequence[str] | None, aggregate_types: Sequence[str] | None
+) -> tuple[str, list[list[str] | None]]:
+    """The query that reads events of these types, and what it takes besides the bounds."""
+    kinds = [
+        None if types is None else list(dict.fromkeys(types))
+        for types in (event_types, aggregate_types)
+    ]
+    if event_types is not None:
+        return "read_all_of_event_types", kinds
+    if aggregate_types is not None:
+        return "read_all_of_aggregate_types", kinds[1:]
+    return "read_all", []
+
+
 def _stream(aggregate_id: str, rows: Sequence[Any]) -> Stream:
     """Tell the snapshot's row, which comes first and has schema version 0, from the events'."""
     if not rows or rows[0][2] != 0:
@@ -238,24 +242,11 @@ def _stream(aggregate_id: str, rows: Sequence[Any]) -> Stream:
 
 
 def _stored_event(row: Sequence[Any]) -> StoredEvent:
-    (
-        position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
-        version, data, metadata, occurred_at, stored_at,
-    ) = row  # fmt: skip
-    return StoredEvent(
-        position=position,
-        event_id=event_id,
-        event_type=event_type,
-        schema_version=schema_version,
-        aggregate_id=aggregate_id,
-        aggregate_type=aggregate_type,
-        version=version,
-        data=data,
-        metadata=metadata,
+    event = StoredEvent(*row)
+    if event.occurred_at.tzinfo is None:
         # asyncpg takes the first and the last moment of all for infinities, without a zone.
-        occurred_at=occurred_at if occurred_at.tzinfo else occurred_at.replace(tzinfo=UTC),
-        stored_at=stored_at,
-    )
+        return msgspec.structs.replace(event, occurred_at=event.occurred_at.replace(tzinfo=UTC))
+    return event
 
 
 def _problems(found: Mapping[str, Any], *, failover: bool) -> Iterator[str]:
