@@ -4,8 +4,9 @@ import asyncio
 import json
 import sys
 import time
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 
@@ -34,9 +35,9 @@ def demo(*, url: str | None = None) -> None:
     if url is None:
         _start_over()
         url = f"sqlite:///{FILE}"
-    reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(errors="replace")  # Not every encoding has the bars.
+    output: Any = sys.stdout
+    if isinstance(output, TextIOWrapper):
+        output.reconfigure(errors="replace")  # Not every encoding has the bars.
     asyncio.run(_tell(url, Console(highlight=False)))
 
 

@@ -156,7 +156,10 @@ def _command(fine: Fine, /, activity: str, at: str, **attributes: Any) -> None:
         unknown = sorted(attributes.keys() - known.attributes.keys()) if known else "it"
         raise InvalidInput(f"fine {fine.id}, activity {activity!r}: {unknown} is not known")
     arguments = {known.attributes[name]: value for name, value in attributes.items()}
-    known.command(fine, at=datetime.fromisoformat(at), **arguments)
+    try:
+        known.command(fine, at=datetime.fromisoformat(at), **arguments)
+    except (TypeError, AttributeError) as error:  # An attribute is missing, or no number.
+        raise InvalidInput(f"fine {fine.id}, activity {activity!r}: {error}") from error
 
 
 def _entry(event: happened.FineEvent) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from hitherto.examples.traffic_fines.events import (
 
 NOTHING = Decimal(0)
 _CENT = Decimal("0.01")
+_TOO_MUCH = Decimal(10) ** 9
 
 
 class Fine(Aggregate[FineEvent]):
@@ -198,6 +199,6 @@ class Fine(Aggregate[FineEvent]):
 
 
 def _money(what: str, euros: Decimal) -> Decimal:
-    if not euros.is_finite() or euros < 0 or euros % _CENT:
-        raise InvalidInput(f"{what} is {euros} euros: give whole cents, not below 0")
+    if not euros.is_finite() or not 0 <= euros < _TOO_MUCH or euros % _CENT:
+        raise InvalidInput(f"{what} is {euros} euros: give whole cents, not below 0 nor a billion")
     return euros

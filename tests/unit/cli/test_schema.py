@@ -1,0 +1,104 @@
+"""`hitherto schema`: SQL that makes the tables, and nothing else."""
+
+import sys
+from pathlib import Path
+
+import apsw
+import asyncpg
+import pytest
+
+from hitherto import Repository, connect
+from hitherto.cli.app import run
+from hitherto.examples.traffic_fines import Fine, fine_of, sample_lines
+from hitherto.infrastructure import postgres, sqlite
+
+PACKAGE = "hitherto.infrastructure.postgres"
+
+
+@pytest.fixture(autouse=True)
+def _not_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Narrow, without colours, whatever the surroundings say."""
+    monkeypatch.setenv("TTY_COMPATIBLE", "0")
+    monkeypatch.setenv("COLUMNS", "40")
+
+
+async def use(url: str, schema: str) -> int:
+    """Save a fine and load it; returns its version."""
+    async with connect(url, schema=schema) as store:
+        fines = Repository(store, Fine)
+        fine = fine_of(sample_lines()[0])
+        await fines.save(fine)
+        return (await fines.load(fine.id)).version
+
+
+@pytest.mark.parametrize("schema", ["public", "shop", "it's", 'a "b" [c]', "ΕΛΛΆΔΑ"])
+def test_the_sql_is_printed_as_it_is(schema: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """No line is wrapped, no word taken for markup."""
+    assert run(["schema", "--schema", schema]) == 0
+    assert capsys.readouterr() == (postgres.schema_sql(schema) + "\n", "")
+
+
+def test_postgresql_and_its_schema_public_are_meant_if_nothing_is_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As by `connect`."""
+    assert run(["schema"]) == 0
+    assert capsys.readouterr().out == postgres.schema_sql("public") + "\n"
+
+
+async def test_the_tables_of_sqlite_can_be_made_by_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A store then uses the file, and finds nothing to migrate."""
+    assert run(["schema", "--backend", "sqlite"]) == 0
+    out, err = capsys.readouterr()
+    assert (out, err) == (sqlite.schema_sql() + "\n", "")
+    connection = apsw.Connection(str(tmp_path / "made.db"))
+    connection.execute(out)
+    applied = "SELECT version, applied_at FROM hitherto_migrations"
+    before = connection.execute(applied).fetchall()
+    assert await use(f"sqlite:///{tmp_path}/made.db", "public") == 2
+    assert connection.execute(applied).fetchall() == before != []
+    connection.close()
+
+
+@pytest.mark.integration
+async def test_the_tables_of_postgresql_can_be_made_by_it(
+    postgres_url: str, postgres_schema: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A store then uses the schema, and finds nothing to migrate."""
+    assert run(["schema", "--schema", postgres_schema]) == 0
+    script = capsys.readouterr().out
+    applied = f"SELECT version, applied_at FROM {postgres_schema}.hitherto_migrations"
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        await connection.execute(script)
+        before = await connection.fetch(applied)
+        assert await use(postgres_url, postgres_schema) == 2
+        assert await connection.fetch(applied) == before != []
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("name", ["", "x" * 64, "é" * 32, "a$hitherto$b", "\udcff"])
+def test_an_impossible_name_is_refused(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In one line on stderr; nothing is printed that might be run."""
+    assert run(["schema", "--schema", name]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("hitherto: schema=")
+    assert err.count("\n") == 1
+
+
+def test_a_missing_driver_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the extra that installs it; the tables of SQLite need none."""
+    for name in [name for name in sys.modules if name.startswith(PACKAGE)]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    assert run(["schema"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "hitherto: PostgreSQL needs its driver: pip install 'hitherto[postgres]'\n"
+    assert run(["schema", "--backend", "sqlite"]) == 0
