@@ -3,7 +3,7 @@
     python examples/traffic_fines/import_all.py LOG.jsonl.gz sqlite:///fines.db
     python examples/traffic_fines/import_all.py LOG.jsonl.gz postgresql://localhost/fines
 
-It may be broken off and run again: fines that are stored already are skipped. It exits with
+It may be broken off and run again: events that are stored already are skipped. It exits with
 status 1 and says which fine differs, if one does.
 """
 
@@ -18,15 +18,14 @@ from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 
-from hitherto import Repository, Store, connect
+from hitherto import Imported, Repository, Store, connect
 from hitherto.examples.traffic_fines import (
     Fine,
     FineEvent,
-    Imported,
     PaymentReceived,
     activity_of,
     fine_of,
-    import_fines,
+    history_of,
     line_of,
     read_lines,
 )
@@ -46,18 +45,17 @@ async def main(log: Path, url: str) -> bool:
     async with connect(url) as store:
         fines = Repository(store, Fine)
         started = time.perf_counter()
-        imported = await import_fines(fines, read_lines(log), progress=show)
+        done = await store.import_events(history_of(read_lines(log)), progress=show)
         seconds = time.perf_counter() - started
         print(
-            f"\nimported {imported.fines:,} fines, {imported.events:,} events in {seconds:.1f} s "
-            f"({imported.events / seconds:,.0f} events/s); {imported.skipped:,} were there"
+            f"\nimported {done.written:,} events in {seconds:.1f} s "
+            f"({done.written / seconds:,.0f} events/s); {done.skipped:,} were there"
         )
         return await check_totals(store, log) & await check_fines(fines, log)
 
 
-def show(imported: Imported) -> None:
-    if (imported.fines + imported.skipped) % 5000 == 0:
-        print(f"\r{imported.fines + imported.skipped:,} fines", end="", file=sys.stderr)
+def show(done: Imported) -> None:
+    print(f"\r{done.written + done.skipped:,} events", end="", file=sys.stderr)
 
 
 async def check_totals(store: Store, log: Path) -> bool:

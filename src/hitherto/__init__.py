@@ -1,6 +1,7 @@
 """Event sourcing for Python: aggregates, kept as their events in PostgreSQL or SQLite."""
 
 from hitherto.application.codec import JsonCodec
+from hitherto.application.importing import Imported
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.records import Health
 from hitherto.application.repository import Repository
@@ -10,7 +11,7 @@ from hitherto.domain.aggregate import Aggregate
 from hitherto.domain.decider import Decided, Decider
 from hitherto.domain.event import Event
 from hitherto.domain.metadata import Metadata, current_metadata, metadata_context
-from hitherto.domain.recorded import RecordedEvent
+from hitherto.domain.recorded import PastEvent, RecordedEvent
 from hitherto.errors import (
     AggregateError,
     AggregateIDMismatch,
@@ -44,11 +45,13 @@ __all__ = [
     "EventStoreUnavailable",
     "Health",
     "HithertoError",
+    "Imported",
     "Instrumentation",
     "InvalidAggregateState",
     "InvalidInput",
     "JsonCodec",
     "Metadata",
+    "PastEvent",
     "RecordedEvent",
     "Repository",
     "SchemaMismatch",

@@ -26,6 +26,7 @@ Stores left open are closed when the interpreter exits, if that takes no more th
 """
 
 import functools
+import itertools
 import random
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
@@ -51,11 +52,13 @@ from hitherto import (
     EventStoreUnavailable,
     Health,
     HithertoError,
+    Imported,
     Instrumentation,
     InvalidAggregateState,
     InvalidInput,
     JsonCodec,
     Metadata,
+    PastEvent,
     RecordedEvent,
     SchemaMismatch,
     Settings,
@@ -64,6 +67,7 @@ from hitherto import (
     metadata_context,
 )
 from hitherto.application import repository as _asynchronous
+from hitherto.application.importing import CHUNK
 from hitherto.application.records import LogPage
 from hitherto.application.snapshots import SnapshotPolicy
 from hitherto.application.store import PAGE
@@ -85,11 +89,13 @@ __all__ = [
     "EventStoreUnavailable",
     "Health",
     "HithertoError",
+    "Imported",
     "Instrumentation",
     "InvalidAggregateState",
     "InvalidInput",
     "JsonCodec",
     "Metadata",
+    "PastEvent",
     "RecordedEvent",
     "Repository",
     "SchemaMismatch",
@@ -182,6 +188,22 @@ class Store:
             if len(page.events) < PAGE:
                 return
             after = page.checkpoint
+
+    def import_events(
+        self,
+        events: Iterable[PastEvent[Any] | RecordedEvent[Any]],
+        *,
+        progress: Callable[[Imported], None] = lambda _: None,
+    ) -> Imported:
+        """See `hitherto.Store.import_events`; all that is given runs in the caller's thread."""
+        done, rest = Imported(), iter(events)
+        while chunk := list(itertools.islice(rest, CHUNK)):
+            more = self._run(self._async.import_events, chunk)
+            done = Imported(
+                written=done.written + more.written, skipped=done.skipped + more.skipped
+            )
+            progress(done)
+        return done
 
     def watermark(self) -> int:
         """See `hitherto.Store.watermark`."""

@@ -9,7 +9,15 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from hitherto.application.records import Append, Health, LogPage, Snapshot, StoredEvent, Stream
+from hitherto.application.records import (
+    Append,
+    Health,
+    LogPage,
+    PlacedEvent,
+    Snapshot,
+    StoredEvent,
+    Stream,
+)
 
 Clock = Callable[[], datetime]
 """Tells the time, with a time zone."""
@@ -66,6 +74,23 @@ class EventStore(Protocol):
             AggregateIDMismatch: An aggregate is stored under another type.
             AggregateLocked: An open transaction holds an aggregate for longer than a moment.
             InvalidInput: An aggregate appears twice, or an event id is stored elsewhere.
+        """
+        ...
+
+    async def import_events(self, events: Sequence[PlacedEvent]) -> int:
+        """Write a part of a history, in the order given, all or nothing.
+
+        An event that is stored already under its id and version is skipped.
+
+        Returns:
+            How many were written.
+
+        Raises:
+            AggregateVersionConflict: A version does not follow the one before it, or another
+                event is stored under it.
+            AggregateIDMismatch: An aggregate is stored under another type.
+            AggregateLocked: An open transaction holds an aggregate for longer than a moment.
+            InvalidInput: An event id is stored elsewhere.
         """
         ...
 

@@ -1,6 +1,6 @@
 """What crosses the port between the application and a backend: values, encoded and checked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Literal
@@ -42,6 +42,28 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     data: str
     metadata: str | None
     occurred_at: datetime
+
+
+class PlacedEvent(NewEvent, frozen=True, kw_only=True, gc=False):
+    """An encoded event of a history, with its place there.
+
+    Raises:
+        InvalidInput: A value that no backend could store.
+    """
+
+    aggregate_id: str
+    aggregate_type: str
+    version: int
+
+    def __post_init__(self) -> None:
+        check_identifier("aggregate id", self.aggregate_id)
+        _check_type_name("aggregate type", self.aggregate_type)
+        _check_new_event(self)
+        if not 1 <= self.version <= MAX_VERSION:
+            raise InvalidInput(
+                f"version {self.version} of {self.aggregate_id!r} is out of range: versions are "
+                f"1 … {MAX_VERSION}"
+            )
 
 
 class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -214,6 +236,55 @@ def refusal(append: Append, actual: int, actual_type: str | None) -> AggregateEr
             "an id belongs to one type of aggregate"
         )
     return AggregateVersionConflict(append.aggregate_id, append.expected_version, actual)
+
+
+def divided(
+    events: Sequence[PlacedEvent], heads: Mapping[str, tuple[int, str]]
+) -> tuple[list[PlacedEvent], list[PlacedEvent]]:
+    """The events of a history that are to be written, and those whose versions are taken.
+
+    Args:
+        events: In order.
+        heads: The version and the type of each aggregate that is stored.
+
+    Raises:
+        AggregateVersionConflict: A version does not follow the one before it.
+        AggregateIDMismatch: An aggregate is stored, or told of before, under another type.
+    """
+    fresh: list[PlacedEvent] = []
+    taken: list[PlacedEvent] = []
+    latest = dict(heads)
+    for event in events:
+        head, aggregate_type = latest.get(event.aggregate_id, (0, event.aggregate_type))
+        if aggregate_type != event.aggregate_type:
+            raise AggregateIDMismatch(
+                f"{event.aggregate_id!r} is a {aggregate_type}, not a {event.aggregate_type}: "
+                "an id belongs to one type of aggregate"
+            )
+        if event.version == head + 1:
+            latest[event.aggregate_id] = (event.version, aggregate_type)
+            fresh.append(event)
+        elif event.version <= heads.get(event.aggregate_id, (0, ""))[0]:
+            taken.append(event)
+        else:
+            raise AggregateVersionConflict(event.aggregate_id, event.version - 1, head)
+    return fresh, taken
+
+
+def check_taken(
+    taken: Sequence[PlacedEvent],
+    stored: Mapping[tuple[str, int], UUID],
+    heads: Mapping[str, tuple[int, str]],
+) -> None:
+    """Refuse a history that tells another event than the one that is stored.
+
+    Raises:
+        AggregateVersionConflict: It does.
+    """
+    for event in taken:
+        if stored[event.aggregate_id, event.version] != event.event_id:
+            head, _ = heads[event.aggregate_id]
+            raise AggregateVersionConflict(event.aggregate_id, event.version - 1, head)
 
 
 def without_first(append: Append, count: int) -> Append:

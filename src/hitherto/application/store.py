@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +11,7 @@ from uuid import UUID
 import uuid_utils.compat
 
 from hitherto.application.codec import JsonCodec, Serializer
+from hitherto.application.importing import History, Imported, import_events
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.ports import Backend, Clock, Codec, IdFactory
 from hitherto.application.records import Health, LogPage, StoredEvent
@@ -166,6 +167,34 @@ class Store:
         finally:
             reading.cancel()
 
+    async def import_events(
+        self,
+        events: History,
+        *,
+        progress: Callable[[Imported], None] = lambda _: None,
+    ) -> Imported:
+        """Store a history that was made elsewhere, in its own order, fast.
+
+        It is written in chunks, each of which is stored whole or not at all. An import that was
+        broken off may be run again: what is stored already is skipped. A history is told in
+        `PastEvent`, or by another store's `read_all`.
+
+        Args:
+            events: In order: of each aggregate version 1, 2, 3 …, or what follows the stored
+                ones. The repositories made on this store tell their classes.
+            progress: Told after each chunk.
+
+        Raises:
+            AggregateVersionConflict: A version does not follow the one before it, or another
+                event is stored under it.
+            AggregateIDMismatch: An aggregate is stored under another type.
+            EventSerializationFailed: An event cannot be stored, or no repository knows its type.
+            InvalidInput: An event's class is not in the aggregate's union, an event id is stored
+                elsewhere, or another value cannot be stored.
+            EventStoreUnavailable: The store cannot be reached.
+        """
+        return await import_events(self, events, progress)
+
     async def watermark(self) -> int:
         """The highest position up to which no event can appear any more."""
         return await self.backend.watermark()
@@ -173,6 +202,10 @@ class Store:
     async def health_check(self) -> Health:
         """The state of the store; it reports what is wrong rather than raise."""
         return await self.backend.health_check()
+
+    def known_serializer(self, aggregate_type: str) -> Serializer[Any] | None:
+        """The serializer of a kind of aggregate that a repository was made of."""
+        return self._serializers.get(aggregate_type)
 
     def _recorded(self, stored: StoredEvent) -> RecordedEvent[Event]:
         serializer = self._serializers.get(stored.aggregate_type)

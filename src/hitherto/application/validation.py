@@ -60,7 +60,14 @@ def check_fields(value: Any) -> None:
         return
     for name in fields:
         part = getattr(value, name)
-        if not _is_harmless(part):
+        kind = part.__class__
+        if kind is Decimal or kind is float:
+            harmless = math.isfinite(part)
+        elif kind is datetime:
+            harmless = part.utcoffset() is not None
+        else:
+            harmless = kind in _PLAIN
+        if not harmless:
             check_value(part, f"{cls.__name__}.{name}", 1)
 
 
@@ -69,16 +76,6 @@ def _fields_to_check(cls: Any) -> tuple[str, ...] | None:
     if not issubclass(cls, msgspec.Struct):
         return None if needs_check(cls) else ()
     return tuple([field.name for field in msgspec.structs.fields(cls) if needs_check(field.type)])
-
-
-def _is_harmless(value: Any) -> bool:
-    """Whether a glance suffices."""
-    kind = value.__class__
-    if kind is Decimal or kind is float:
-        return math.isfinite(value)
-    if kind is datetime:
-        return value.tzinfo is not None and value.utcoffset() is not None
-    return kind in _PLAIN
 
 
 def check_value(value: Any, path: str, depth: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""`RecordedEvent`: an event as the store holds it."""
+"""`RecordedEvent`: an event as the store holds it; `PastEvent`: one of a history to import."""
 
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -10,6 +10,29 @@ from hitherto.domain.event import Event
 from hitherto.domain.metadata import Metadata
 
 E = TypeVar("E", bound=Event)
+
+
+class PastEvent(msgspec.Struct, Generic[E], frozen=True, kw_only=True, gc=False):
+    """An event of a history that was made elsewhere, for `Store.import_events`.
+
+    Attributes:
+        event: The fact itself.
+        aggregate_id: The aggregate that it belongs to.
+        aggregate_type: The stored name of that aggregate's type.
+        version: Its place in its aggregate's history: 1, 2, 3 …
+        occurred_at: When it happened, with a time zone.
+        event_id: Its id, if it has one. Else one is derived from all of the above, so that an
+            import which is run again knows what it has stored.
+        metadata: Correlation, causation, actor and keys of your own.
+    """
+
+    event: E
+    aggregate_id: str
+    aggregate_type: str
+    version: int
+    occurred_at: datetime
+    event_id: UUID | None = None
+    metadata: Metadata = Metadata()
 
 
 class RecordedEvent(msgspec.Struct, Generic[E], frozen=True, kw_only=True, gc=False):

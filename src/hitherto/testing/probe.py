@@ -4,7 +4,15 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from hitherto.application.ports import Backend
-from hitherto.application.records import Append, Health, LogPage, Snapshot, StoredEvent, Stream
+from hitherto.application.records import (
+    Append,
+    Health,
+    LogPage,
+    PlacedEvent,
+    Snapshot,
+    StoredEvent,
+    Stream,
+)
 from hitherto.errors import EventStoreUnavailable
 
 
@@ -52,6 +60,11 @@ class Probe:
             self.answers_to_lose -= 1
             raise EventStoreUnavailable("the connection broke before the answer arrived")
         return positions
+
+    async def import_events(self, events: Sequence[PlacedEvent]) -> int:
+        """See `EventStore.import_events`."""
+        await self._called("import_events")
+        return await self.backend.import_events(events)
 
     async def load(
         self, aggregate_id: str, *, fingerprint: str | None, to_version: int | None = None

@@ -14,7 +14,7 @@ from hitherto.examples.traffic_fines.events import (
     PrefectureResultReceived,
     SentToCollection,
 )
-from hitherto.examples.traffic_fines.importing import Imported, import_fines
+from hitherto.examples.traffic_fines.importing import Imported, history_of, import_fines
 from hitherto.examples.traffic_fines.log import (
     ACTIVITIES,
     activity_of,
@@ -43,6 +43,7 @@ __all__ = [
     "SentToCollection",
     "activity_of",
     "fine_of",
+    "history_of",
     "import_fines",
     "line_of",
     "read_lines",

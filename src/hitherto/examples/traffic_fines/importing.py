@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from hitherto import AggregateVersionConflict, Repository
+from hitherto import AggregateVersionConflict, PastEvent, Repository
+from hitherto.examples.traffic_fines.events import FineEvent
 from hitherto.examples.traffic_fines.log import fine_of
 from hitherto.examples.traffic_fines.model import Fine
 
@@ -65,6 +66,20 @@ async def import_fines(
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return done
+
+
+def history_of(lines: Iterable[str]) -> Iterator[PastEvent[FineEvent]]:
+    """The events that the commands of a log lead to, for `Store.import_events`."""
+    for line in lines:
+        fine = fine_of(line)
+        for version, event in enumerate(fine.pending, 1):
+            yield PastEvent(
+                event=event,
+                aggregate_id=fine.id,
+                aggregate_type=Fine.definition.aggregate_type,
+                version=version,
+                occurred_at=event.at,
+            )
 
 
 async def _save_new(fines: Repository[Fine], chunk: list[Fine]) -> list[Fine]:

@@ -8,12 +8,16 @@ from hitherto.application.records import (
     Append,
     Health,
     LogPage,
+    NewEvent,
+    PlacedEvent,
     Snapshot,
     StoredEvent,
     Stream,
     check_group,
     check_page,
     check_range,
+    check_taken,
+    divided,
     refusal,
     utc,
 )
@@ -42,6 +46,29 @@ class MemoryStore:
         return tuple(
             self._write(append, standing) for append, standing in zip(appends, fresh, strict=True)
         )
+
+    async def import_events(self, events: Sequence[PlacedEvent]) -> int:
+        """See `EventStore.import_events`."""
+        heads = {
+            aggregate_id: (len(stream), stream[0].aggregate_type)
+            for aggregate_id in {event.aggregate_id for event in events}
+            if (stream := self._streams.get(aggregate_id))
+        }
+        fresh, taken = divided(events, heads)
+        places = [(event.aggregate_id, event.version) for event in taken]
+        check_taken(
+            taken,
+            {
+                (each, version): self._streams[each][version - 1].event_id
+                for each, version in places
+            },
+            heads,
+        )
+        self._check_ids(fresh)
+        now = datetime.now(UTC)
+        for event in fresh:
+            self._keep(event, event.aggregate_id, event.aggregate_type, event.version, now)
+        return len(fresh)
 
     async def load(
         self, aggregate_id: str, *, fingerprint: str | None, to_version: int | None = None
@@ -151,31 +178,41 @@ class MemoryStore:
         complete = standing == len(append.events)
         if actual_type not in {None, append.aggregate_type} or not (at_head or complete):
             raise refusal(append, actual, actual_type)
-        for event in append.events[standing:]:
-            if event.event_id in self._by_id:
-                raise InvalidInput(f"event id {event.event_id} is stored already: ids are unique")
+        self._check_ids(append.events[standing:])
         return standing
 
+    def _check_ids(self, events: Sequence[NewEvent]) -> None:
+        seen: set[UUID] = set()
+        for event in events:
+            if event.event_id in self._by_id or event.event_id in seen:
+                raise InvalidInput(f"event id {event.event_id} is stored already: ids are unique")
+            seen.add(event.event_id)
+
     def _write(self, append: Append, standing: int) -> int:
-        stream = self._streams.setdefault(append.aggregate_id, [])
         now = datetime.now(UTC)
         for version, event in enumerate(
             append.events[standing:], append.expected_version + standing + 1
         ):
-            stored = StoredEvent(
-                position=len(self._log) + 1,
-                event_id=event.event_id,
-                event_type=event.event_type,
-                schema_version=event.schema_version,
-                aggregate_id=append.aggregate_id,
-                aggregate_type=append.aggregate_type,
-                version=version,
-                data=event.data,
-                metadata=event.metadata,
-                occurred_at=utc(event.occurred_at),
-                stored_at=now,
-            )
-            self._log.append(stored)
-            self._by_id[event.event_id] = stored
-            stream.append(stored)
+            self._keep(event, append.aggregate_id, append.aggregate_type, version, now)
+        stream = self._streams[append.aggregate_id]
         return stream[append.expected_version + len(append.events) - 1].position
+
+    def _keep(
+        self, event: NewEvent, aggregate_id: str, aggregate_type: str, version: int, now: datetime
+    ) -> None:
+        stored = StoredEvent(
+            position=len(self._log) + 1,
+            event_id=event.event_id,
+            event_type=event.event_type,
+            schema_version=event.schema_version,
+            aggregate_id=aggregate_id,
+            aggregate_type=aggregate_type,
+            version=version,
+            data=event.data,
+            metadata=event.metadata,
+            occurred_at=utc(event.occurred_at),
+            stored_at=now,
+        )
+        self._log.append(stored)
+        self._by_id[event.event_id] = stored
+        self._streams.setdefault(aggregate_id, []).append(stored)

@@ -91,6 +91,16 @@ class Connections:
                 with suppress(TimeoutError):
                     await pool.release(connection, timeout=self._timeout)
 
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Any]:
+        """A connection for several statements, all or nothing."""
+        async with self.session() as connection:
+            if self._through_pooler:  # It is in one already.
+                yield connection
+            else:
+                async with _transaction(connection):
+                    yield connection
+
     def use(self) -> PoolUse | None:
         """How many connections there are; None while closed."""
         if self._pool is None:

@@ -40,10 +40,8 @@ def _server_error(error: asyncpg.PostgresError, where: str) -> HithertoError:
             "another transaction holds the aggregate; nothing was written, try again: "
             f"{told(error)}"
         )
-    if state == "23505" and error.constraint_name == "event_store_pkey":
-        found = re.search(r"=\(([^)]*)\)", error.detail or "")
-        event_id = found[1] if found else "?"
-        return InvalidInput(f"event id {event_id} is stored already: ids are unique")
+    if state == "23505":
+        return _taken(error)
     if state == _READ_ONLY:
         return EventStoreUnavailable(
             f"{where} is a standby, or set to be read-only: {told(error)}; name the primary"
@@ -56,6 +54,17 @@ def _server_error(error: asyncpg.PostgresError, where: str) -> HithertoError:
             "printed by `hitherto schema`), and grant this role the use of them"
         )
     return EventStoreError(f"{where}: {told(error)}")
+
+
+def _taken(error: asyncpg.PostgresError) -> HithertoError:
+    """A row stands where this one was to be written; `constraint_name` tells in which way."""
+    if error.constraint_name == "event_store_pkey":
+        found = re.search(r"=\(([^)]*)\)", error.detail or "")
+        event_id = found[1] if found else "?"
+        return InvalidInput(f"event id {event_id} is stored already: ids are unique")
+    return AggregateLocked(
+        f"another writer was first; nothing was written, try again: {told(error)}"
+    )
 
 
 def told(error: BaseException) -> str:

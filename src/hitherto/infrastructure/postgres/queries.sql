@@ -146,6 +146,20 @@ SELECT * FROM {schema}.append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $1
 -- Appends that win or lose together.
 SELECT * FROM {schema}.append_together($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 
+-- name: heads
+-- The version and the type of each of these aggregates that is there.
+SELECT head.* FROM unnest($1::text[]) AS ids (id)
+CROSS JOIN LATERAL (
+    SELECT aggregate_id, event_version, aggregate_type FROM {schema}.event_store
+    WHERE aggregate_id = ids.id ORDER BY event_version DESC LIMIT 1
+) AS head
+
+-- name: event_ids
+-- The ids of the events that stand at these places.
+SELECT stored.aggregate_id, stored.event_version, stored.event_id
+FROM unnest($1::text[], $2::int[]) AS place (aggregate_id, event_version)
+JOIN {schema}.event_store AS stored USING (aggregate_id, event_version)
+
 -- name: save_snapshot
 -- Keep a snapshot unless one of its version or a later one is kept; $6 names the version of one
 -- that was found unusable.

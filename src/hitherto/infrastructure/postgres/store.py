@@ -12,6 +12,7 @@ from hitherto.application.records import (
     Append,
     Health,
     LogPage,
+    PlacedEvent,
     Snapshot,
     StoredEvent,
     Stream,
@@ -23,6 +24,7 @@ from hitherto.errors import HithertoError
 from hitherto.infrastructure.batching import GroupCommit, patiently
 from hitherto.infrastructure.postgres.appending import Appender
 from hitherto.infrastructure.postgres.connections import Connections
+from hitherto.infrastructure.postgres.importing import Importer
 from hitherto.infrastructure.postgres.schema import Schema, latest_version
 from hitherto.infrastructure.sql import named_queries
 
@@ -60,6 +62,7 @@ class PostgresStore:
             name: self._schema.sql(text) for name, text in named_queries(__package__).items()
         }
         self._appender = Appender(self._connections, self._sql)
+        self._importer = Importer(self._connections, self._sql, schema)
         self._group_commit = GroupCommit(
             self._appender.write_batch,
             self._appender.write_alone,
@@ -82,6 +85,10 @@ class PostgresStore:
         if len(appends) == 1:
             return (await self._group_commit.append(appends[0]),)
         return await patiently(lambda: self._appender.write_together(appends))
+
+    async def import_events(self, events: Sequence[PlacedEvent]) -> int:
+        """See `EventStore.import_events`."""
+        return await patiently(lambda: self._importer.write(events))
 
     async def load(
         self, aggregate_id: str, *, fingerprint: str | None, to_version: int | None = None

@@ -2,13 +2,22 @@
 # (apsw's stubs name types that they do not import)
 """Appends to SQLite, inside the writer's transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import apsw
 
-from hitherto.application.records import Append, refusal, utc
+from hitherto.application.records import (
+    Append,
+    NewEvent,
+    PlacedEvent,
+    check_taken,
+    divided,
+    refusal,
+    utc,
+)
 from hitherto.errors import AggregateError, InvalidInput
 from hitherto.infrastructure.batching import Outcome
 from hitherto.infrastructure.sql import named_queries
@@ -34,11 +43,14 @@ def write(connection: apsw.Connection, append: Append) -> int:
         raise refusal(append, actual, actual_type)
     if complete:
         return position
-    for row in _rows(append, standing):
-        try:
-            connection.execute(_SQL["insert"], row)
-        except apsw.ConstraintError as error:
-            raise InvalidInput(f"event id {row[0]} is stored already: ids are unique") from error
+    first = append.expected_version + standing + 1
+    _insert(
+        connection,
+        [
+            _row(event, append.aggregate_id, append.aggregate_type, version)
+            for version, event in enumerate(append.events[standing:], first)
+        ],
+    )
     return int(connection.last_insert_rowid())
 
 
@@ -53,6 +65,27 @@ def write_batch(connection: apsw.Connection, appends: Sequence[Append]) -> list[
     return outcomes
 
 
+def write_history(connection: apsw.Connection, events: Sequence[PlacedEvent]) -> int:
+    """See `EventStore.import_events`; after an error the transaction must be rolled back."""
+    heads: dict[str, tuple[int, str]] = {}
+    for aggregate_id in {event.aggregate_id for event in events}:
+        head: Any = connection.execute(_SQL["head"], (aggregate_id,)).get
+        if head is not None:
+            heads[aggregate_id] = head
+    fresh, taken = divided(events, heads)
+    stored: dict[tuple[str, int], UUID] = {}
+    for event in taken:
+        place = (event.aggregate_id, event.version)
+        found: Any = connection.execute(_SQL["event_id"], place).get
+        stored[place] = UUID(found)
+    check_taken(taken, stored, heads)
+    _insert(
+        connection,
+        [_row(event, event.aggregate_id, event.aggregate_type, event.version) for event in fresh],
+    )
+    return len(fresh)
+
+
 def _standing(connection: apsw.Connection, append: Append) -> tuple[int, int]:
     """How many of the append's events stand under their own ids, and the last one's position."""
     bindings = (append.aggregate_id, append.expected_version, len(append.events))
@@ -65,17 +98,20 @@ def _standing(connection: apsw.Connection, append: Append) -> tuple[int, int]:
     return standing, position
 
 
-def _rows(append: Append, standing: int) -> list[tuple[Any, ...]]:
+def _insert(connection: apsw.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
     now = _text(datetime.now(UTC))
-    first = append.expected_version + standing + 1
-    return [
-        (
-            str(event.event_id), event.event_type, append.aggregate_id, append.aggregate_type,
-            version, event.schema_version, event.data, event.metadata,
-            _text(event.occurred_at), now,
-        )
-        for version, event in enumerate(append.events[standing:], first)
-    ]  # fmt: skip
+    for row in rows:
+        try:
+            connection.execute(_SQL["insert"], (*row, now))
+        except apsw.ConstraintError as error:
+            raise InvalidInput(f"event id {row[0]} is stored already: ids are unique") from error
+
+
+def _row(event: NewEvent, aggregate_id: str, aggregate_type: str, version: int) -> tuple[Any, ...]:
+    return (
+        str(event.event_id), event.event_type, aggregate_id, aggregate_type, version,
+        event.schema_version, event.data, event.metadata, _text(event.occurred_at),
+    )  # fmt: skip
 
 
 def _text(moment: datetime) -> str:

@@ -11,6 +11,9 @@ WHERE aggregate_id = ? ORDER BY event_version DESC LIMIT 1
 SELECT event_id, global_position FROM event_store
 WHERE aggregate_id = ? AND event_version > ? ORDER BY event_version LIMIT ?
 
+-- name: event_id
+SELECT event_id FROM event_store WHERE aggregate_id = ? AND event_version = ?
+
 -- name: load
 SELECT event_version, event_type, schema_version, event_data, aggregate_type FROM event_store
 WHERE aggregate_id = ? AND event_version BETWEEN ? AND ? ORDER BY event_version

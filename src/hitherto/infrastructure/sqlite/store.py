@@ -16,6 +16,7 @@ from hitherto.application.records import (
     Append,
     Health,
     LogPage,
+    PlacedEvent,
     Snapshot,
     StoredEvent,
     Stream,
@@ -26,7 +27,7 @@ from hitherto.application.records import (
 from hitherto.errors import HithertoError
 from hitherto.infrastructure.batching import GroupCommit, Outcome
 from hitherto.infrastructure.sql import named_queries
-from hitherto.infrastructure.sqlite.appending import write, write_batch
+from hitherto.infrastructure.sqlite.appending import write, write_batch, write_history
 from hitherto.infrastructure.sqlite.connections import Connections, problems
 from hitherto.infrastructure.sqlite.schema import schema_version
 
@@ -65,6 +66,10 @@ class SqliteStore:
         return await self._connections.write(
             lambda connection: tuple([write(connection, append) for append in appends])
         )
+
+    async def import_events(self, events: Sequence[PlacedEvent]) -> int:
+        """See `EventStore.import_events`."""
+        return await self._connections.write(lambda connection: write_history(connection, events))
 
     async def load(
         self, aggregate_id: str, *, fingerprint: str | None, to_version: int | None = None

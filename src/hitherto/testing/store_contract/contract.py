@@ -4,6 +4,7 @@ import pytest
 
 from hitherto.testing.store_contract.appends import AppendContract, GroupContract
 from hitherto.testing.store_contract.content import ContentContract
+from hitherto.testing.store_contract.imports import ImportContract
 from hitherto.testing.store_contract.lifecycle import LifecycleContract
 from hitherto.testing.store_contract.loads import LoadContract
 from hitherto.testing.store_contract.log import LogContract
@@ -17,6 +18,7 @@ class StoreContract(
     AppendContract,
     GroupContract,
     RepeatContract,
+    ImportContract,
     ReadContract,
     LoadContract,
     LogContract,

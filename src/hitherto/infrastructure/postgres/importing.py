@@ -1,0 +1,73 @@
+"""Histories into PostgreSQL, by COPY."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from hitherto.application.records import PlacedEvent, check_taken, divided
+from hitherto.infrastructure.postgres.connections import Connections
+
+_COLUMNS = (
+    "event_id",
+    "event_type",
+    "aggregate_id",
+    "aggregate_type",
+    "event_version",
+    "schema_version",
+    "event_data",
+    "metadata",
+    "occurred_at",
+)
+
+
+class Importer:
+    """Writes parts of a history, each in one transaction.
+
+    Args:
+        connections: To the database.
+        sql: The named queries, with the schema's name in its places.
+        schema: The name of the schema.
+    """
+
+    def __init__(self, connections: Connections, sql: Mapping[str, str], schema: str) -> None:
+        self._connections = connections
+        self._sql = sql
+        self._schema = schema
+
+    async def write(self, events: Sequence[PlacedEvent]) -> int:
+        """See `EventStore.import_events`."""
+        async with self._connections.transaction() as connection:
+            ids = list({event.aggregate_id for event in events})
+            rows = await connection.fetch(self._sql["heads"], ids)
+            heads = {aggregate_id: (version, kind) for aggregate_id, version, kind in rows}
+            fresh, taken = divided(events, heads)
+            if taken:
+                rows = await connection.fetch(
+                    self._sql["event_ids"],
+                    [event.aggregate_id for event in taken],
+                    [event.version for event in taken],
+                )
+                check_taken(taken, {(each, version): found for each, version, found in rows}, heads)
+            if fresh:
+                await self._copy(connection, fresh)
+        return len(fresh)
+
+    async def _copy(self, connection: Any, events: Iterable[PlacedEvent]) -> None:
+        await connection.copy_records_to_table(
+            "event_store",
+            schema_name=self._schema,
+            columns=_COLUMNS,
+            records=[
+                (
+                    event.event_id,
+                    event.event_type,
+                    event.aggregate_id,
+                    event.aggregate_type,
+                    event.version,
+                    event.schema_version,
+                    event.data,
+                    event.metadata,
+                    event.occurred_at,
+                )
+                for event in events
+            ],
+        )
