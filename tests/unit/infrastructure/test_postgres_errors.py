@@ -112,8 +112,14 @@ def test_where_the_server_hides_the_detail_the_id_is_left_open() -> None:
     assert type(error) is InvalidInput
 
 
+def test_a_version_that_another_writer_took_may_be_tried_again() -> None:
+    """An import does not wait for rivals; its next try sees what they wrote."""
+    error = raised(from_server("23505", constraint="idx_event_store_aggregate_version"))
+    assert type(error) is AggregateLocked
+
+
 def test_another_unique_index_is_no_bad_input() -> None:
-    """One that a user has added, or a version that was inserted past the append function."""
+    """One that a user has added."""
     error = raised(from_server("23505", constraint="somebody_s_index"))
     assert type(error) is EventStoreError
 

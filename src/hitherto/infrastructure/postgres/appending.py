@@ -1,17 +1,21 @@
 """Appends to PostgreSQL: alone, in a batch, or together."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from hitherto.application.records import Append, NewEvent, refusal, without_first
+from hitherto.application.records import Append, refusal, without_first
 from hitherto.errors import InvalidInput
 from hitherto.infrastructure.batching import Outcome
 from hitherto.infrastructure.postgres.connections import Connections
+from hitherto.infrastructure.postgres.copying import copy_events, row_of
+
+_COPIED = 256  # events in an append from which on COPY pays for its further round trips
 
 
 class Appender:
-    """Writes appends, each call in one transaction and, unless it loses, one round trip.
+    """Writes appends, each call in one transaction and, unless it loses or is huge, one round trip.
 
     Every call raises AggregateLocked when another transaction holds an aggregate for longer than
     a moment.
@@ -19,18 +23,19 @@ class Appender:
     Args:
         connections: To the database.
         sql: The named queries, with the schema's name in its places.
+        schema: The name of the schema.
     """
 
-    def __init__(self, connections: Connections, sql: Mapping[str, str]) -> None:
+    def __init__(self, connections: Connections, sql: Mapping[str, str], schema: str) -> None:
         self._connections = connections
         self._sql = sql
+        self._schema = schema
 
     async def write_alone(self, append: Append) -> int:
         """Write one append; returns the position of its last event, or raises why it lost."""
-        name, arguments = _lean(append)
+        write = self._copy if len(append.events) >= _COPIED else self._insert
         try:
-            async with self._connections.session() as connection:
-                position: int | None = await connection.fetchval(self._sql[name], *arguments)
+            position = await write(append)
         except InvalidInput:
             # Two sends of one append can meet at the index of event ids before either is known
             # by its version. By now the other one is committed, and found by its version.
@@ -44,6 +49,41 @@ class Appender:
         if isinstance(outcome, int):
             return outcome
         raise outcome
+
+    async def _insert(self, append: Append) -> int | None:
+        """The leanest statement; None if the append has lost, or stands already."""
+        name = "append_event" if len(append.events) == 1 else "append_stream"
+        rows = [row_of(event) for event in append.events]
+        columns = rows[0] if len(rows) == 1 else map(list, zip(*rows, strict=True))
+        async with self._connections.session() as connection:
+            position: int | None = await connection.fetchval(
+                self._sql[name], *_head(append), *columns
+            )
+        return position
+
+    async def _copy(self, append: Append) -> int | None:
+        """The same for very many events: the first as ever, which holds the place of the rest."""
+        first, *rest = append.events
+        async with self._connections.transaction() as connection:
+            won = await connection.fetchval(
+                self._sql["append_event"], *_head(append), *row_of(first)
+            )
+            if won is None:
+                return None
+            versions = itertools.count(append.expected_version + 2)
+            await copy_events(
+                connection,
+                self._schema,
+                (
+                    (append.aggregate_id, append.aggregate_type, version, event)
+                    for version, event in zip(versions, rest, strict=False)
+                ),
+            )
+            last = append.expected_version + len(append.events)
+            position: int = await connection.fetchval(
+                self._sql["position"], append.aggregate_id, last
+            )
+        return position
 
     async def write_batch(self, appends: Sequence[Append]) -> list[Outcome]:
         """Write appends, sorted by aggregate id, of which each wins or loses for itself."""
@@ -76,24 +116,8 @@ class Appender:
         return sorted(rows, key=itemgetter(0))
 
 
-def _lean(append: Append) -> tuple[str, tuple[Any, ...]]:
-    """The leanest query for one append, and its arguments."""
-    head = (append.aggregate_id, append.aggregate_type, append.expected_version)
-    events = append.events
-    if len(events) == 1:
-        return "append_event", head + _row(events[0])
-    return "append_stream", head + tuple(map(list, zip(*map(_row, events), strict=True)))
-
-
-def _row(event: NewEvent) -> tuple[Any, ...]:
-    return (
-        event.event_id,
-        event.event_type,
-        event.schema_version,
-        event.data,
-        event.metadata,
-        event.occurred_at,
-    )
+def _head(append: Append) -> tuple[str, str, int]:
+    return append.aggregate_id, append.aggregate_type, append.expected_version
 
 
 def _columns(appends: Sequence[Append]) -> tuple[list[Any], ...]:
@@ -106,7 +130,7 @@ def _columns(appends: Sequence[Append]) -> tuple[list[Any], ...]:
         numbers += [number] * count
         first = append.expected_version + 1
         versions += range(first, first + count)
-        rows += map(_row, append.events)
+        rows += map(row_of, append.events)
     event_ids, event_types, schema_versions, data, metadata, occurred_at = map(
         list, zip(*rows, strict=True)
     )

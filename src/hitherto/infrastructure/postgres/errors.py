@@ -40,8 +40,8 @@ def _server_error(error: asyncpg.PostgresError, where: str) -> HithertoError:
             "another transaction holds the aggregate; nothing was written, try again: "
             f"{told(error)}"
         )
-    if state == "23505":
-        return _taken(error)
+    if state == "23505" and error.constraint_name in _TAKEN:
+        return _TAKEN[error.constraint_name](error)
     if state == _READ_ONLY:
         return EventStoreUnavailable(
             f"{where} is a standby, or set to be read-only: {told(error)}; name the primary"
@@ -56,15 +56,22 @@ def _server_error(error: asyncpg.PostgresError, where: str) -> HithertoError:
     return EventStoreError(f"{where}: {told(error)}")
 
 
-def _taken(error: asyncpg.PostgresError) -> HithertoError:
-    """A row stands where this one was to be written; `constraint_name` tells in which way."""
-    if error.constraint_name == "event_store_pkey":
-        found = re.search(r"=\(([^)]*)\)", error.detail or "")
-        event_id = found[1] if found else "?"
-        return InvalidInput(f"event id {event_id} is stored already: ids are unique")
+def _id_taken(error: asyncpg.PostgresError) -> HithertoError:
+    found = re.search(r"=\(([^)]*)\)", error.detail or "")
+    event_id = found[1] if found else "?"
+    return InvalidInput(f"event id {event_id} is stored already: ids are unique")
+
+
+def _version_taken(error: asyncpg.PostgresError) -> HithertoError:
     return AggregateLocked(
         f"another writer was first; nothing was written, try again: {told(error)}"
     )
+
+
+_TAKEN = {
+    "event_store_pkey": _id_taken,
+    "idx_event_store_aggregate_version": _version_taken,
+}
 
 
 def told(error: BaseException) -> str:

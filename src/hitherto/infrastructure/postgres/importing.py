@@ -1,22 +1,10 @@
 """Histories into PostgreSQL, by COPY."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from hitherto.application.records import PlacedEvent, check_taken, divided
 from hitherto.infrastructure.postgres.connections import Connections
-
-_COLUMNS = (
-    "event_id",
-    "event_type",
-    "aggregate_id",
-    "aggregate_type",
-    "event_version",
-    "schema_version",
-    "event_data",
-    "metadata",
-    "occurred_at",
-)
+from hitherto.infrastructure.postgres.copying import copy_events
 
 
 class Importer:
@@ -48,26 +36,12 @@ class Importer:
                 )
                 check_taken(taken, {(each, version): found for each, version, found in rows}, heads)
             if fresh:
-                await self._copy(connection, fresh)
-        return len(fresh)
-
-    async def _copy(self, connection: Any, events: Iterable[PlacedEvent]) -> None:
-        await connection.copy_records_to_table(
-            "event_store",
-            schema_name=self._schema,
-            columns=_COLUMNS,
-            records=[
-                (
-                    event.event_id,
-                    event.event_type,
-                    event.aggregate_id,
-                    event.aggregate_type,
-                    event.version,
-                    event.schema_version,
-                    event.data,
-                    event.metadata,
-                    event.occurred_at,
+                await copy_events(
+                    connection,
+                    self._schema,
+                    (
+                        (event.aggregate_id, event.aggregate_type, event.version, event)
+                        for event in fresh
+                    ),
                 )
-                for event in events
-            ],
-        )
+        return len(fresh)

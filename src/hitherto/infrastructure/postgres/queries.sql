@@ -138,6 +138,10 @@ WITH first AS (
 )
 SELECT max(global_position) FROM rest
 
+-- name: position
+-- Of one event.
+SELECT global_position FROM {schema}.event_store WHERE aggregate_id = $1 AND event_version = $2
+
 -- name: append_events
 -- One append, or many that win or lose each for itself.
 SELECT * FROM {schema}.append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)

@@ -61,7 +61,7 @@ class PostgresStore:
         self._sql = {
             name: self._schema.sql(text) for name, text in named_queries(__package__).items()
         }
-        self._appender = Appender(self._connections, self._sql)
+        self._appender = Appender(self._connections, self._sql, schema)
         self._importer = Importer(self._connections, self._sql, schema)
         self._group_commit = GroupCommit(
             self._appender.write_batch,

@@ -48,14 +48,15 @@ class AppendContract:
         assert positions[2:] == [first, third]
         assert 0 < first < second < third
 
+    @pytest.mark.parametrize("count", [1, 2, 400])
     @pytest.mark.parametrize("expected", [0, 1, 3, 1000])
     async def test_a_stale_or_future_version_is_a_conflict(
-        self, backend: Backend, expected: int
+        self, backend: Backend, expected: int, count: int
     ) -> None:
         """The conflict tells both versions, and nothing is written."""
         await backend.append([append_to("thing-1", 2)])
         with pytest.raises(AggregateVersionConflict) as caught:
-            await backend.append([append_to("thing-1", 2, after=expected)])
+            await backend.append([append_to("thing-1", count, after=expected)])
         conflict = caught.value
         assert (conflict.aggregate_id, conflict.expected, conflict.actual) == (
             "thing-1",

@@ -19,9 +19,10 @@ from hitherto.testing.store_contract.making import (
 class RepeatContract:
     """An append is known by its event ids: sending it again is harmless."""
 
-    async def test_a_repeated_append_writes_nothing(self, backend: Backend) -> None:
+    @pytest.mark.parametrize("count", [1, 3, 400])
+    async def test_a_repeated_append_writes_nothing(self, backend: Backend, count: int) -> None:
         """It returns the same position again, as often as it is sent."""
-        append = append_to("thing-1", 3)
+        append = append_to("thing-1", count)
         first = await backend.append([append])
         before = await whole_log(backend)
         assert await backend.append([append]) == first
@@ -51,10 +52,11 @@ class RepeatContract:
         assert (repeated, fresh) == (position, (await backend.read("a"))[0].position)
         assert len(await whole_log(backend)) == 3
 
-    async def test_a_standing_prefix_is_completed(self, backend: Backend) -> None:
+    @pytest.mark.parametrize("count", [5, 400])
+    async def test_a_standing_prefix_is_completed(self, backend: Backend, count: int) -> None:
         """An append whose first events stand at the head writes the others."""
         await backend.append([append_to("thing-1", 1)])
-        events = [new_event({"n": n}) for n in range(5)]
+        events = [new_event({"n": n}) for n in range(count)]
         await backend.append([append_to("thing-1", events[:2], after=1)])
         (position,) = await backend.append([append_to("thing-1", events, after=1)])
         stored = await backend.read("thing-1", from_version=2)
@@ -88,7 +90,7 @@ class RepeatContract:
             await backend.append([append_to("thing-1", events, type="Other")])
 
     @pytest.mark.parametrize("target", ["thing-1", "thing-2"])
-    @pytest.mark.parametrize("place", [0, 1, 2])
+    @pytest.mark.parametrize("place", [0, 1, 2, 399])
     async def test_a_foreign_event_id_is_refused(
         self, backend: Backend, target: str, place: int
     ) -> None:
@@ -97,7 +99,7 @@ class RepeatContract:
         await backend.append([append_to("thing-1", [new_event(), taken])])
         await backend.append([append_to("thing-2", 2)])
         before = await whole_log(backend)
-        events = [new_event() for _ in range(3)]
+        events = [new_event() for _ in range(max(place + 1, 3))]
         events[place] = new_event({"other": 1}, event_id=taken.event_id)
         with pytest.raises(InvalidInput, match=str(taken.event_id)):
             await backend.append([append_to(target, events, after=2)])
