@@ -89,11 +89,11 @@ async def test_an_open_transaction_on_one_aggregate_stalls_no_other(
     """Appends to that aggregate are told so within a second; all others go on meanwhile."""
     await other("BEGIN")
     await other.append("held")
-    blocked = [append(store, an_append("held")) for _ in range(3)]
+    blocked = [append(store, an_append("held")) for _ in range(12)]
     free = await outcomes(*(append(store, an_append(f"free-{n}")) for n in range(50)))
     assert not any(isinstance(result, Exception) for result in free)
     assert not any(each.done() for each in blocked)
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(1.5):
         for result in await outcomes(*blocked):
             assert isinstance(result, AggregateLocked)
     await other("ROLLBACK")

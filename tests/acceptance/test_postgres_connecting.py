@@ -167,21 +167,23 @@ async def test_a_store_outlives_a_restart_of_its_server(
         assert (await store.health_check()).status == "healthy"
 
 
+@pytest.mark.parametrize("callers", [1, 20])
 async def test_a_caller_can_give_up_on_a_server_that_hangs(
-    strict: PostgresCluster, postgres_schema: str
+    strict: PostgresCluster, postgres_schema: str, callers: int
 ) -> None:
     """Without an answer even to the cancellation; when it goes on, so does the store."""
     url = with_password(strict, "right%20s3cret")
     async with opened(url, postgres_schema, connect_timeout=0.5) as store:
         await store.read("a")  # so that a connection is open
-        append = an_append("a")
+        appends = [an_append(f"a{number}") for number in range(callers)]
         with hanging(strict, url):
             async with asyncio.timeout(8):
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(0.2):
-                        await store.append([append])
-        assert await store.append([append]) is not None
-        assert len(await store.read("a")) == 1
+                        await asyncio.gather(*(store.append([each]) for each in appends))
+        async with asyncio.timeout(8):
+            await asyncio.gather(*(store.append([each]) for each in appends))
+        assert len((await store.read_all()).events) == callers
 
 
 @contextmanager

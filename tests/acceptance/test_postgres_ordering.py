@@ -146,6 +146,26 @@ async def test_a_savepoint_rolled_back_and_appended_again_is_seen_once(
     assert await reader.poll() == [3, 4]
 
 
+async def test_a_transaction_of_many_inserts_registers_once(
+    store: PostgresStore, sessions: list[Writer]
+) -> None:
+    """Else it would use up the locks of the whole server."""
+    slow, quick, _ = sessions
+    reader = Reader(store)
+    await slow("BEGIN")
+    for version in range(1, 6):
+        await slow.insert("a", version)
+        await slow("SAVEPOINT s")
+        await slow.append("b", version - 1)
+        await slow("RELEASE s")
+        await quick.append("c", version - 1)
+    count = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+    assert await slow.session.fetchval(count) == 1
+    assert await reader.poll() == []
+    await slow("COMMIT")
+    assert await reader.poll() == list(range(1, 16))
+
+
 async def test_a_prepared_transaction_holds_the_reader_back_until_it_ends(
     store: PostgresStore, sessions: list[Writer], postgres_schema: str
 ) -> None:

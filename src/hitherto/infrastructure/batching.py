@@ -7,7 +7,7 @@ and the busier the store, the larger its batches.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from hitherto.errors import AggregateLocked, EventStoreUnavailable, HithertoErro
 T = TypeVar("T")
 
 MAX_EVENTS = 5_000
-MAX_BYTES = 4 * 1024 * 1024
+MAX_SIZE = 4 * 1024 * 1024  # characters of payload
 
 _ATTEMPTS = 5
 
@@ -38,13 +38,15 @@ async def patiently(write: Callable[[], Awaitable[T]]) -> T:
 
 
 class _Entry:
-    """An append in the queue, and the answer that its caller waits for."""
+    """An append in the queue, the answer that its caller waits for, and who writes it."""
 
-    __slots__ = ("answer", "append")
+    __slots__ = ("answer", "append", "companions", "writing")
 
     def __init__(self, append: Append) -> None:
         self.append = append
         self.answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.writing: asyncio.Future[Any] | None = None
+        self.companions: Sequence[_Entry] = ()
 
     def settle(self, outcome: int | BaseException) -> None:
         """Answer, unless the caller has given up."""
@@ -54,6 +56,15 @@ class _Entry:
             self.answer.set_exception(outcome)
         else:
             self.answer.set_result(outcome)
+
+    def written_by(self, writing: "asyncio.Future[Any]", companions: "Sequence[_Entry]") -> None:
+        """Note who writes it, and with which others."""
+        self.writing, self.companions = writing, companions
+
+    def give_up(self) -> None:
+        """Give up the writing too, once all that it is for have done so: it may hang."""
+        if self.writing is not None and all(entry.answer.done() for entry in self.companions):
+            self.writing.cancel()
 
 
 class GroupCommit:
@@ -68,8 +79,8 @@ class GroupCommit:
             wins or loses for itself.
         write_alone: Writes one append; raises AggregateLocked rather than wait for long.
         lanes: How many transactions may be under way at once.
-        max_appends: The most appends in a batch; a hundred times as many may be in the queue,
-            and whoever comes then waits for room.
+        max_appends: The most appends in a batch; a hundred times as many may be under way or in
+            the queue, and whoever comes then waits for room.
     """
 
     def __init__(
@@ -89,27 +100,34 @@ class GroupCommit:
         self._under_way: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._drained: asyncio.Future[None] | None = None
+        self._closing = False
 
-    @property
-    def waiting(self) -> int:
-        """How many appends are in the queue."""
-        return len(self._queue)
+    def open(self) -> None:
+        """Coalesce appends from now on."""
+        self._closing = False
 
-    async def append(self, append: Append) -> int:
-        """Write `append`; returns the position of its last event, or raises why it lost."""
-        if self._free_lanes and append.aggregate_id not in self._under_way:
-            return await self._write_at_once(append)
-        async with self._room:
-            entry = _Entry(append)
-            self._queue.append(entry)
-            return await entry.answer
-
-    async def drain(self) -> None:
-        """Wait until every append that was taken is settled."""
+    async def close(self) -> None:
+        """Wait until every append that was taken is settled; later ones are not coalesced."""
+        self._closing = True
         while self._under_way or self._queue:
             if self._drained is None:
                 self._drained = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._drained)
+
+    async def append(self, append: Append) -> int:
+        """Write `append`; returns the position of its last event, or raises why it lost."""
+        async with self._room:
+            if self._closing:
+                return await self._write_alone(append)
+            if self._free_lanes and append.aggregate_id not in self._under_way:
+                return await self._write_at_once(append)
+            entry = _Entry(append)
+            self._queue.append(entry)
+            try:
+                return await entry.answer
+            except asyncio.CancelledError:
+                entry.give_up()
+                raise
 
     async def _write_at_once(self, append: Append) -> int:
         self._under_way.add(append.aggregate_id)
@@ -117,23 +135,34 @@ class GroupCommit:
             self._free_lanes -= 1
             try:
                 position = await self._write_alone(append)
+                self._refuse_rivals([append])
             except AggregateLocked:
                 position = None
             finally:
                 self._free_lanes += 1
             if position is None:  # To wait for somebody else's transaction must not cost a lane.
                 self._start_lanes()
-                position = await patiently(lambda: self._write_alone(append))
-            self._refuse_rivals([append])
+                position = await self._write_patiently(append)
         finally:
             self._release([append])
+        return position
+
+    async def _write_patiently(self, append: Append) -> int:
+        """Write one append outside the lanes, however long the aggregate is held."""
+        try:
+            position = await patiently(lambda: self._write_alone(append))
+        except AggregateLocked as error:
+            for entry in self._queue:  # They would only find the same, one after the other.
+                if entry.append.aggregate_id == append.aggregate_id:
+                    entry.settle(_copy(error))
+            raise
+        self._refuse_rivals([append])
         return position
 
     async def _write_entry(self, entry: _Entry) -> None:
         """Write one append of a batch that could not settle it."""
         try:
-            entry.settle(await patiently(lambda: self._write_alone(entry.append)))
-            self._refuse_rivals([entry.append])
+            entry.settle(await self._write_patiently(entry.append))
         except Exception as error:  # noqa: BLE001  # it is its caller's
             entry.settle(error)
         finally:
@@ -152,24 +181,24 @@ class GroupCommit:
 
     async def _write_entries(self, batch: Sequence[_Entry]) -> None:
         appends = [entry.append for entry in batch]
-        outcomes: Sequence[Outcome] = [None] * len(batch)
+        writing = asyncio.ensure_future(self._write_batch(appends))
+        for entry in batch:
+            entry.written_by(writing, batch)
         try:
-            outcomes = await self._write_batch(appends)
-        except EventStoreUnavailable as error:
-            outcomes = [_copy(error) for _ in batch]
-        except Exception:  # noqa: BLE001, S110  # One is at fault; alone, each tells for itself.
-            pass
+            await asyncio.wait([writing])
         except BaseException:  # The loop is being ended, and with it those who wait.
+            writing.cancel()
             for entry in batch:
                 entry.answer.cancel()
             self._release(appends)
             raise
         won, settled = list[Append](), list[Append]()
-        for entry, outcome in zip(batch, outcomes, strict=True):
-            if outcome is None:
-                self._start(self._write_entry(entry))
+        for entry, outcome in zip(batch, _outcomes(writing, len(batch)), strict=True):
+            if outcome is None and not entry.answer.done():
+                self._start(entry)
                 continue
-            entry.settle(outcome)
+            if outcome is not None:
+                entry.settle(outcome)
             settled.append(entry.append)
             if isinstance(outcome, int):
                 won.append(entry.append)
@@ -191,7 +220,7 @@ class GroupCommit:
                 continue
             events += len(append.events)
             size += sum([len(event.data) for event in append.events])
-            if batch and (events > MAX_EVENTS or size > MAX_BYTES):
+            if batch and (events > MAX_EVENTS or size > MAX_SIZE):
                 later.append(entry)
                 break
             self._under_way.add(append.aggregate_id)
@@ -226,16 +255,32 @@ class GroupCommit:
     def _start_lanes(self) -> None:
         while self._free_lanes and (batch := self._next_batch()):
             self._free_lanes -= 1
-            self._start(self._run_lane(batch))
+            self._keep(asyncio.create_task(self._run_lane(batch)))
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _start(self, entry: _Entry) -> None:
+        writing = asyncio.create_task(self._write_entry(entry))
+        entry.written_by(writing, [entry])
+        self._keep(writing)
+
+    def _keep(self, task: "asyncio.Task[None]") -> None:
         self._tasks.add(task)  # The loop alone would not keep it alive.
         task.add_done_callback(self._tasks.discard)
 
 
-def _copy(error: EventStoreUnavailable) -> EventStoreUnavailable:
+def _outcomes(writing: "asyncio.Future[Sequence[Outcome]]", count: int) -> Sequence[Outcome]:
+    """What a batch came to."""
+    if writing.cancelled():
+        return [None] * count
+    error = writing.exception()
+    if error is None:
+        return writing.result()
+    if isinstance(error, EventStoreUnavailable):
+        return [_copy(error) for _ in range(count)]
+    return [None] * count  # One of them is at fault; alone, each tells for itself.
+
+
+def _copy(error: HithertoError) -> HithertoError:
     """For each caller one of its own: a raised error carries its caller's traceback."""
-    copy = EventStoreUnavailable(*error.args)
+    copy = type(error)(*error.args)
     copy.__cause__ = error.__cause__
     return copy

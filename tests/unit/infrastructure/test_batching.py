@@ -130,9 +130,9 @@ async def test_a_batch_has_at_most_so_many_events() -> None:
     assert log.batches == [["a1", "a2"], ["a3"], ["a4"], ["a5"]]
 
 
-async def test_a_batch_has_at_most_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_batch_is_of_at_most_some_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted over the payloads."""
-    monkeypatch.setattr(batching, "MAX_BYTES", 5)
+    monkeypatch.setattr(batching, "MAX_SIZE", 5)
     log = Log()
     await outcomes(log.start(*(an_append(f"a{number}") for number in range(6))))
     assert [len(batch) for batch in log.batches] == [2, 2, 1]
@@ -265,7 +265,7 @@ async def test_a_caller_who_gives_up_harms_no_other() -> None:
     await outcomes(tasks)
     assert "b0" not in log.versions
     assert log.versions["b2"] == 1
-    await log.commit.drain()
+    await log.commit.close()
 
 
 async def test_the_queue_is_bounded() -> None:
@@ -274,7 +274,7 @@ async def test_the_queue_is_bounded() -> None:
     log.gate.clear()
     tasks = log.start(*(an_append(f"a{number}") for number in range(300)))
     await turns()
-    assert log.commit.waiting == 100
+    assert len(log.commit._queue) == 99
     log.gate.set()
     assert len(set(map(str, await outcomes(tasks)))) == 300
 
@@ -284,9 +284,81 @@ async def test_draining_waits_for_everything_that_was_taken() -> None:
     log = Log(lanes=2, max_appends=3)
     tasks = log.start(*(an_append(f"a{number}") for number in range(20)))
     await turns(1)
-    await log.commit.drain()
+    await log.commit.close()
     assert log.position == 20
     await outcomes(tasks)
+
+
+async def test_closing_ends_though_more_keep_coming() -> None:
+    """They are not taken any more; the store behind tells them that it is closed."""
+    log = Log()
+
+    async def work(number: int) -> None:
+        for version in range(10_000):
+            if ended:
+                return
+            await log.commit.append(an_append(f"a{number}", version))
+
+    ended = False
+    workers = [asyncio.create_task(work(number)) for number in range(20)]
+    await turns()
+    async with asyncio.timeout(5):
+        await log.commit.close()
+    ended = True
+    await asyncio.gather(*workers)
+    log.commit.open()
+    before = len(log.batches)
+    await outcomes(log.start(an_append("b"), an_append("c")))
+    assert len(log.batches) == before + 1
+
+
+async def test_whoever_waited_for_room_is_written_when_all_else_is_done() -> None:
+    """Nobody else comes by to start a lane for it."""
+    log = Log(max_appends=1)
+    log.gate.clear()
+    tasks = log.start(*(an_append(f"a{number}") for number in range(101)))
+    last = log.start(an_append("last"))
+    await turns()
+    for task in tasks:
+        task.cancel()
+    log.gate.set()
+    await outcomes(tasks)
+    assert await outcomes(last) == [1]
+
+
+async def test_a_writing_that_hangs_is_given_up_when_all_its_callers_have() -> None:
+    """Else it would keep its lane for good."""
+    log = Log()
+    log.gate.clear()
+    first, *rest = log.start(*map(an_append, ["a", "b", "c"]))
+    await turns()
+    first.cancel()
+    await turns()
+    assert log.batches == [["b", "c"]]
+    rest[0].cancel()
+    await turns()
+    late = log.start(an_append("d"))
+    await turns()
+    assert log.batches == [["b", "c"]]
+    rest[1].cancel()
+    log.gate.set()
+    assert await outcomes(late) == [1]
+    assert log.versions == {"d": 1}
+
+
+async def test_all_who_wait_for_an_aggregate_that_is_held_are_told_at_once() -> None:
+    """One after the other, the last would wait for a long time."""
+
+    def fault(append: Append) -> None:
+        if append.aggregate_id == "held":
+            raise AggregateLocked("held")
+
+    log = Log()
+    log.fault = fault
+    results = await outcomes(log.start(*(an_append("held") for _ in range(12))))
+    assert [str(result) for result in results] == ["held"] * 12
+    assert len(set(map(id, results))) == 12
+    assert log.alone.count("held") == 6
 
 
 async def test_draining_ends_when_the_last_in_the_queue_have_given_up() -> None:
@@ -295,7 +367,7 @@ async def test_draining_ends_when_the_last_in_the_queue_have_given_up() -> None:
     log.gate.clear()
     tasks = log.start(*(an_append(f"a{number}") for number in range(5)))
     await turns()
-    draining = asyncio.create_task(log.commit.drain())
+    draining = asyncio.create_task(log.commit.close())
     for task in tasks[1:]:
         task.cancel()
     await turns()
@@ -318,7 +390,7 @@ async def test_when_the_loop_is_ended_so_are_those_who_wait() -> None:
     results = await outcomes(tasks)
     assert results[0] == 1
     assert all(isinstance(result, asyncio.CancelledError) for result in results[1:])
-    await log.commit.drain()
+    await log.commit.close()
 
 
 @pytest.mark.parametrize("lanes", [1, 2])
@@ -351,9 +423,9 @@ async def test_after_any_storm_versions_are_contiguous_and_nothing_is_left(lanes
                 pass
 
     await asyncio.gather(*map(work, range(30)))
-    await log.commit.drain()
+    await log.commit.close()
     assert all(log.versions[name] >= count for name, count in won.items())
-    assert log.commit.waiting == 0
+    assert len(log.commit._queue) == 0
     assert log.commit._free_lanes == lanes
     assert not log.commit._under_way
     assert log.batches

@@ -72,11 +72,12 @@ class PostgresStore:
 
     async def open(self) -> None:
         """See `EventStore.open`."""
+        self._group_commit.open()
         await self._connections.open(self._schema.prepare)
 
     async def close(self) -> None:
         """See `EventStore.close`."""
-        await self._group_commit.drain()
+        await self._group_commit.close()
         await self._connections.close()
 
     async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:

@@ -10,12 +10,21 @@
 -- Locks have two keys: the table, so that stores of other schemas don't matter, and the tag's
 -- low 32 bits.
 
+-- A transaction's first tag is its lowest, so it registers once: its locks are few, however many
+-- INSERTs it has. The setting that remembers it ends with the transaction or the savepoint, as the
+-- lock does.
+
 CREATE FUNCTION {schema}.register_append() RETURNS trigger LANGUAGE plpgsql AS $hitherto$
+DECLARE
+    registered text := 'hitherto.registered_' || TG_RELID;
 BEGIN
-    PERFORM pg_advisory_xact_lock_shared(
-        TG_RELID::int4,
-        ((CASE WHEN is_called THEN last_value ELSE last_value - 1 END << 32) >> 32)::int4
-    ) FROM {schema}.event_store_global_position_seq;
+    IF current_setting(registered, true) IS DISTINCT FROM 'on' THEN
+        PERFORM pg_advisory_xact_lock_shared(
+            TG_RELID::int4,
+            ((CASE WHEN is_called THEN last_value ELSE last_value - 1 END << 32) >> 32)::int4
+        ) FROM {schema}.event_store_global_position_seq;
+        PERFORM set_config(registered, 'on', true);
+    END IF;
     RETURN NULL;
 END $hitherto$;
 
