@@ -1,8 +1,6 @@
 """`Instrumentation`: hooks that tell what happens, for metrics and traces."""
 
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
 
 
 class Instrumentation:
@@ -33,11 +31,18 @@ class Instrumentation:
         """A repository's operation ended, well or not, after `seconds`."""
 
 
-@contextmanager
-def timed(hooks: Instrumentation, name: str, aggregate_type: str) -> Generator[None]:
+class timed:  # noqa: N801  # it reads like a function: `with timed(…):`
     """Tell the hooks how long the block took."""
-    start = time.perf_counter()
-    try:
-        yield
-    finally:
-        hooks.operation(name, aggregate_type, time.perf_counter() - start)
+
+    __slots__ = ("_aggregate_type", "_hooks", "_name", "_start")
+
+    def __init__(self, hooks: Instrumentation, name: str, aggregate_type: str) -> None:
+        self._hooks = hooks
+        self._name = name
+        self._aggregate_type = aggregate_type
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_error: object) -> None:
+        self._hooks.operation(self._name, self._aggregate_type, time.perf_counter() - self._start)

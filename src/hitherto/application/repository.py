@@ -159,6 +159,11 @@ class Repository(Generic[A]):
     ) -> T:
         """Load the aggregate, run `command` on it, and save; again if another writer was first.
 
+        Updates of one aggregate through one store take turns, rather than race and retry. After
+        an `EventStoreUnavailable` it is open whether the command's events are stored: calling
+        `update` again decides anew, and may store its effect twice. Where that must not be,
+        load, decide and `save` yourself, and repeat the `save`.
+
         Args:
             id: The aggregate.
             command: Decides; it may run several times, each on fresh state, so it must have no
@@ -175,20 +180,21 @@ class Repository(Generic[A]):
             TypeError: `command` returned an awaitable.
         """
         pause = _FIRST_PAUSE
-        while True:
-            aggregate = await self.load(id)
-            result = command(aggregate)
-            _refuse_awaitable(result)
-            attempts -= 1
-            try:
-                await self.save(aggregate, metadata=metadata)
-            except AggregateVersionConflict:
-                if attempts < 1:
-                    raise
-            else:
-                return result
-            await asyncio.sleep(pause * random.random())  # noqa: S311  # jitter
-            pause = min(2 * pause, _LONGEST_PAUSE)
+        async with self.store.turn(id):
+            while True:
+                aggregate = await self.load(id)
+                result = command(aggregate)
+                _refuse_awaitable(result)
+                attempts -= 1
+                try:
+                    await self.save(aggregate, metadata=metadata)
+                except AggregateVersionConflict:
+                    if attempts < 1:
+                        raise
+                else:
+                    return result
+                await asyncio.sleep(pause * random.random())  # noqa: S311  # jitter
+                pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def exists(self, id: str) -> bool:
         """Whether there is an aggregate of this type under the id."""

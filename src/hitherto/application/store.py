@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import uuid_utils.compat
 
@@ -70,6 +71,7 @@ class Store:
         self.logger = logger or logging.getLogger("hitherto")
         self.snapshot_threshold = snapshot_threshold
         self._serializers: dict[str, Serializer[Any]] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -202,6 +204,10 @@ class Store:
     async def health_check(self) -> Health:
         """The state of the store; it reports what is wrong rather than raise."""
         return await self.backend.health_check()
+
+    def turn(self, aggregate_id: str) -> asyncio.Lock:
+        """Held by who updates the aggregate, so that within a process updates do not collide."""
+        return self._turns.setdefault(aggregate_id, asyncio.Lock())
 
     def known_serializer(self, aggregate_type: str) -> Serializer[Any] | None:
         """The serializer of a kind of aggregate that a repository was made of."""

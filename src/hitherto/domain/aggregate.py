@@ -3,12 +3,13 @@
 import copy
 import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any, ClassVar, Generic, TypeVar, get_origin, get_type_hints
 from uuid import UUID
+
+import msgspec
 
 from hitherto.domain.definition import Definition, base_arguments, events_of, is_open
 from hitherto.domain.event import Event
@@ -25,8 +26,7 @@ _IMMUTABLE = (
 _OWN = ("definition", "_id", "_version", "_snapshot_version", "_unsaved", "_saving")
 
 
-@dataclass(slots=True)
-class Unsaved(Generic[E]):
+class Unsaved(msgspec.Struct, Generic[E], gc=False):
     """A recorded event that is not saved yet.
 
     `envelope` is what the first attempt to save it sent: a second attempt sends the same event

@@ -18,6 +18,7 @@ from hitherto.infrastructure.urls import without_password
 _SESSION = """SELECT set_config('default_transaction_isolation', 'read committed', false),
                      set_config('lock_timeout', '100ms', false),
                      set_config('jit', 'off', false)"""
+_HOT = 4
 _TRANSACTION = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '100ms'"
 
 
@@ -45,6 +46,10 @@ class Connections:
         self._limit = limit
         self._timeout = timeout
         self._pool: Any = None
+        # To take a connection out of the pool and to put it back costs as much as a short query:
+        # a few stay out, for whoever comes next, as long as nobody waits in line for one.
+        self._hot: list[Any] = []
+        self._in_line = 0
         self._through_pooler = False
         self._opening = asyncio.Lock()
 
@@ -67,8 +72,11 @@ class Connections:
     async def close(self) -> None:
         """Close all connections, after the operations under way."""
         pool, self._pool = self._pool, None
+        hot, self._hot = self._hot, []
         if pool is not None:
             with translated(self.where):
+                for connection in hot:
+                    await pool.release(connection)
                 await pool.close()
 
     @asynccontextmanager
@@ -78,18 +86,23 @@ class Connections:
             raise EventStoreUnavailable(f"the store on {self.where} is closed: open it first")
         with translated(self.where):
             pool = self._pool
-            connection = await pool.acquire()
+            connection = await self._acquire(pool)
+            clean = False
             try:
                 if self._through_pooler:
                     async with _transaction(connection):
                         yield connection
                 else:
                     yield connection
+                clean = True
             finally:
-                # A server that hangs does not confirm that it has cancelled an operation: the
-                # connection is then dropped, and the caller gets what it raised itself.
-                with suppress(TimeoutError):
-                    await pool.release(connection, timeout=self._timeout)
+                if clean and pool is self._pool and not self._in_line and len(self._hot) < _HOT:
+                    self._hot.append(connection)
+                else:
+                    # A server that hangs does not confirm that it has cancelled an operation: the
+                    # connection is then dropped, and the caller gets what it raised itself.
+                    with suppress(TimeoutError):
+                        await pool.release(connection, timeout=self._timeout)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Any]:
@@ -101,13 +114,24 @@ class Connections:
                 async with _transaction(connection):
                     yield connection
 
+    async def _acquire(self, pool: Any) -> Any:
+        while self._hot:
+            connection = self._hot.pop()
+            if not connection.is_closed():
+                return connection
+            await pool.release(connection)
+        self._in_line += 1
+        try:
+            return await pool.acquire()
+        finally:
+            self._in_line -= 1
+
     def use(self) -> PoolUse | None:
         """How many connections there are; None while closed."""
         if self._pool is None:
             return None
-        return PoolUse(
-            size=self._pool.get_size(), idle=self._pool.get_idle_size(), limit=self._limit
-        )
+        idle = self._pool.get_idle_size() + len(self._hot)
+        return PoolUse(size=self._pool.get_size(), idle=idle, limit=self._limit)
 
     async def _connect(self, *_url: str, **options: Any) -> Any:
         """To the first host that can be written; one that hangs takes no time from the others."""

@@ -65,37 +65,47 @@ ORDER BY global_position LIMIT $3
 
 -- name: read_all_of_event_types
 -- The same for some event types ($4), and perhaps for some aggregate types only ($5): each type's
--- next positions by its own index, so that a rare type costs no scan of the others.
-SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
-       event_version, event_data::text, metadata::text, occurred_at, created_at
-FROM (
+-- next positions by its own index, so that a rare type costs no scan of the others. (Written with
+-- rows, for which no other index will do; with an equality the planner may prefer that of
+-- positions, and filter.)
+SELECT stored.* FROM (
     SELECT found.global_position FROM unnest($4::text[]) AS kind (name)
     CROSS JOIN LATERAL (
         SELECT global_position FROM {schema}.event_store
-        WHERE event_type = kind.name AND global_position > $1 AND global_position <= $2
+        WHERE (event_type, global_position) > (kind.name, $1)
+          AND (event_type, global_position) <= (kind.name, $2)
           AND ($5::text[] IS NULL OR aggregate_type = ANY ($5))
-        ORDER BY global_position LIMIT $3
+        ORDER BY event_type, global_position LIMIT $3
     ) AS found
     ORDER BY found.global_position LIMIT $3
 ) AS page
-JOIN {schema}.event_store USING (global_position)
-ORDER BY global_position
+CROSS JOIN LATERAL (
+    SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
+           event_version, event_data::text, metadata::text, occurred_at, created_at
+    FROM {schema}.event_store AS event WHERE event.global_position = page.global_position
+    OFFSET 0  -- a look-up for each, never a join with the whole table
+) AS stored
+ORDER BY stored.global_position
 
 -- name: read_all_of_aggregate_types
 -- The same for some aggregate types ($4).
-SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
-       event_version, event_data::text, metadata::text, occurred_at, created_at
-FROM (
+SELECT stored.* FROM (
     SELECT found.global_position FROM unnest($4::text[]) AS kind (name)
     CROSS JOIN LATERAL (
         SELECT global_position FROM {schema}.event_store
-        WHERE aggregate_type = kind.name AND global_position > $1 AND global_position <= $2
-        ORDER BY global_position LIMIT $3
+        WHERE (aggregate_type, global_position) > (kind.name, $1)
+          AND (aggregate_type, global_position) <= (kind.name, $2)
+        ORDER BY aggregate_type, global_position LIMIT $3
     ) AS found
     ORDER BY found.global_position LIMIT $3
 ) AS page
-JOIN {schema}.event_store USING (global_position)
-ORDER BY global_position
+CROSS JOIN LATERAL (
+    SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
+           event_version, event_data::text, metadata::text, occurred_at, created_at
+    FROM {schema}.event_store AS event WHERE event.global_position = page.global_position
+    OFFSET 0  -- a look-up for each, never a join with the whole table
+) AS stored
+ORDER BY stored.global_position
 
 -- name: append_event
 -- One event, as lean as can be: the position, or no row if it lost or stands already, which
