@@ -37,16 +37,31 @@ async def patiently(write: Callable[[], Awaitable[T]]) -> T:
     return await write()
 
 
+class _Writing:
+    """A write under way, and for how many callers; it may hang, so it ends when all give up."""
+
+    __slots__ = ("_callers", "_work")
+
+    def __init__(self, work: "asyncio.Future[Any]", callers: int) -> None:
+        self._work = work
+        self._callers = callers
+
+    def give_up(self) -> None:
+        """One of the callers does not wait any more."""
+        self._callers -= 1
+        if not self._callers:
+            self._work.cancel()
+
+
 class _Entry:
     """An append in the queue, the answer that its caller waits for, and who writes it."""
 
-    __slots__ = ("answer", "append", "companions", "writing")
+    __slots__ = ("answer", "append", "writing")
 
     def __init__(self, append: Append) -> None:
         self.append = append
         self.answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.writing: asyncio.Future[Any] | None = None
-        self.companions: Sequence[_Entry] = ()
+        self.writing: _Writing | None = None
 
     def settle(self, outcome: int | BaseException) -> None:
         """Answer, unless the caller has given up."""
@@ -56,15 +71,6 @@ class _Entry:
             self.answer.set_exception(outcome)
         else:
             self.answer.set_result(outcome)
-
-    def written_by(self, writing: "asyncio.Future[Any]", companions: "Sequence[_Entry]") -> None:
-        """Note who writes it, and with which others."""
-        self.writing, self.companions = writing, companions
-
-    def give_up(self) -> None:
-        """Give up the writing too, once all that it is for have done so: it may hang."""
-        if self.writing is not None and all(entry.answer.done() for entry in self.companions):
-            self.writing.cancel()
 
 
 class GroupCommit:
@@ -126,7 +132,8 @@ class GroupCommit:
             try:
                 return await entry.answer
             except asyncio.CancelledError:
-                entry.give_up()
+                if entry.writing is not None:
+                    entry.writing.give_up()
                 raise
 
     async def _write_at_once(self, append: Append) -> int:
@@ -181,19 +188,20 @@ class GroupCommit:
 
     async def _write_entries(self, batch: Sequence[_Entry]) -> None:
         appends = [entry.append for entry in batch]
-        writing = asyncio.ensure_future(self._write_batch(appends))
+        work = asyncio.ensure_future(self._write_batch(appends))
+        writing = _Writing(work, len(batch))
         for entry in batch:
-            entry.written_by(writing, batch)
+            entry.writing = writing
         try:
-            await asyncio.wait([writing])
+            await asyncio.wait([work])
         except BaseException:  # The loop is being ended, and with it those who wait.
-            writing.cancel()
+            work.cancel()
             for entry in batch:
                 entry.answer.cancel()
             self._release(appends)
             raise
         won, settled = list[Append](), list[Append]()
-        for entry, outcome in zip(batch, _outcomes(writing, len(batch)), strict=True):
+        for entry, outcome in zip(batch, _outcomes(work, len(batch)), strict=True):
             if outcome is None and not entry.answer.done():
                 self._start(entry)
                 continue
@@ -258,22 +266,22 @@ class GroupCommit:
             self._keep(asyncio.create_task(self._run_lane(batch)))
 
     def _start(self, entry: _Entry) -> None:
-        writing = asyncio.create_task(self._write_entry(entry))
-        entry.written_by(writing, [entry])
-        self._keep(writing)
+        work = asyncio.create_task(self._write_entry(entry))
+        entry.writing = _Writing(work, 1)
+        self._keep(work)
 
     def _keep(self, task: "asyncio.Task[None]") -> None:
         self._tasks.add(task)  # The loop alone would not keep it alive.
         task.add_done_callback(self._tasks.discard)
 
 
-def _outcomes(writing: "asyncio.Future[Sequence[Outcome]]", count: int) -> Sequence[Outcome]:
+def _outcomes(work: "asyncio.Future[Sequence[Outcome]]", count: int) -> Sequence[Outcome]:
     """What a batch came to."""
-    if writing.cancelled():
+    if work.cancelled():
         return [None] * count
-    error = writing.exception()
+    error = work.exception()
     if error is None:
-        return writing.result()
+        return work.result()
     if isinstance(error, EventStoreUnavailable):
         return [_copy(error) for _ in range(count)]
     return [None] * count  # One of them is at fault; alone, each tells for itself.

@@ -1,6 +1,7 @@
 """Group commit, over a writer that the tests hold in their hands."""
 
 import asyncio
+import gc
 import random
 from collections.abc import Callable, Sequence
 
@@ -429,3 +430,16 @@ async def test_after_any_storm_versions_are_contiguous_and_nothing_is_left(lanes
     assert log.commit._free_lanes == lanes
     assert not log.commit._under_way
     assert log.batches
+
+
+async def test_many_appends_leave_no_cycles_behind() -> None:
+    """Else the garbage collector would take a good part of the time."""
+    log = Log(lanes=2)
+    appends = [an_append(f"a{number}") for number in range(1000)]
+    gc.collect()
+    gc.disable()
+    try:
+        await outcomes(log.start(*appends))
+        assert gc.collect() < 100
+    finally:
+        gc.enable()
