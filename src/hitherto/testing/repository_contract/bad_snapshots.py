@@ -8,12 +8,23 @@ import pytest
 
 from hitherto.application.records import Snapshot
 from hitherto.application.store import Store
+from hitherto.domain.aggregate import Aggregate
 from hitherto.errors import SnapshotNotSupported
 from hitherto.testing.probe import Probe
 from hitherto.testing.repository_contract.base import Recorder, RepositoryTests
 from hitherto.testing.repository_contract.domain import Account, Divided, Grew
 
 UNREADABLE = ['"nonsense"', "7", "null", "[]", '{"balance": "x"}', '{"entries": {}}']
+
+
+def _purse(default: int) -> type[Any]:
+    class Purse(Aggregate[Grew]):
+        credit: int = default
+
+        def apply(self, event: Grew) -> None:
+            self.credit += event.by
+
+    return Purse
 
 
 class BadSnapshotContract(RepositoryTests):
@@ -27,6 +38,16 @@ class BadSnapshotContract(RepositoryTests):
     async def test_a_snapshot_of_other_code_is_replaced(self, probe: Probe) -> None:
         """It is recognised by its fingerprint."""
         await self._check_replaced(probe, fingerprint="other", data='{"balance": "777"}')
+
+    async def test_a_snapshot_of_code_with_another_default_is_not_used(self, store: Store) -> None:
+        """The events are folded anew, from the new default."""
+        old, new = _purse(10), _purse(20)
+        purse = old("p-1")
+        purse.record(Grew(by=1))
+        await self.make_repository(store, old, snapshot_every=1).save(purse)
+        assert await store.backend.read_snapshot("p-1") is not None
+        loaded = await self.make_repository(store, new).load("p-1")
+        assert (purse.credit, loaded.credit) == (11, 21)
 
     async def test_a_snapshot_ahead_of_the_events_is_replaced(self, probe: Probe) -> None:
         """As when an older dump was restored: no event bears it out."""
