@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-integration check format clean
+.PHONY: help demo test test-unit test-integration bench bench-quick check format clean
 
 .venv/demo: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
@@ -14,6 +14,10 @@ WORKERS ?= 2
 .venv/dev: pyproject.toml constraints.txt .venv/demo
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . --group dev
+	@touch $@
+
+.venv/bench: .venv/dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . --group bench
 	@touch $@
 
 help: ## Show this list.
@@ -30,6 +34,12 @@ test-unit: .venv/dev ## Run the tests that need no server and no other process.
 
 test-integration: .venv/dev ## Run the tests against real servers and processes.
 	$(BIN)/python -m pytest -n $(WORKERS) -m integration
+
+bench: .venv/bench ## Measure everything beside its peers; 45 minutes at most.
+	$(BIN)/python -m benchmarks
+
+bench-quick: .venv/bench ## The same in small, two minutes.
+	$(BIN)/python -m benchmarks --quick
 
 check: .venv/dev ## Format, lint, types, import rules.
 	$(BIN)/ruff format --check .

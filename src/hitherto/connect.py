@@ -60,8 +60,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in _RANGES:
             _check_range(name, getattr(self, name))
-        if not self.connect_timeout > 0:
-            raise ConfigurationError(f"connect_timeout={self.connect_timeout}: give seconds, > 0")
+        _check_timeout(self.connect_timeout)
+        _check_url("url", self.url)
 
     def __repr__(self) -> str:
         values = {name: getattr(self, name) for name in self.__struct_fields__}
@@ -144,29 +144,17 @@ def connect(
 def _backend(settings: Settings) -> Backend:
     scheme = settings.url.partition(":")[0]
     if scheme == "sqlite":
-        return _sqlite(settings)
-    if scheme in {"postgresql", "postgres"}:
-        return _postgres(settings)
-    if settings.url == "memory:":
+        from hitherto.infrastructure.sqlite import SqliteStore  # noqa: PLC0415
+
+        path = unquote(settings.url.removeprefix("sqlite:///"))
+        return SqliteStore(
+            path, max_readers=settings.max_connections, batch_size=settings.batch_size
+        )
+    if scheme == "memory":
         from hitherto.infrastructure.memory import MemoryStore  # noqa: PLC0415
 
         return MemoryStore()
-    raise ConfigurationError(f"{without_password(settings.url)!r} is no store's URL: use {_URLS}")
-
-
-def _sqlite(settings: Settings) -> Backend:
-    from hitherto.infrastructure.sqlite import SqliteStore  # noqa: PLC0415
-
-    quoted = settings.url.removeprefix("sqlite:///")
-    path = unquote(quoted)
-    if quoted == settings.url or not path or "\0" in path or {"?", "#"}.intersection(quoted):
-        raise ConfigurationError(
-            f"{settings.url!r}: write sqlite:///relative/path or sqlite:////absolute/path, "
-            "without a host and a query, and with %3F for ? and %23 for #"
-        )
-    if path == ":memory:":
-        raise ConfigurationError(f"{settings.url!r}: for a store in memory use the URL memory:")
-    return SqliteStore(path, max_readers=settings.max_connections, batch_size=settings.batch_size)
+    return _postgres(settings)
 
 
 def _postgres(settings: Settings) -> Backend:
@@ -187,6 +175,7 @@ def _postgres(settings: Settings) -> Backend:
 
 def _parsed(name: str, variable: str, text: str) -> str | int:
     if name not in _RANGES:
+        _check_url(variable, text)
         return text
     try:
         value = int(text)
@@ -196,6 +185,34 @@ def _parsed(name: str, variable: str, text: str) -> str | int:
         low, high = _RANGES[name]
         raise ConfigurationError(f"{variable}={text!r}: give an integer from {low} to {high}")
     return value
+
+
+def _check_url(source: str, url: Any) -> None:
+    """What can be told of a URL without connecting; `source` is the argument or the variable."""
+    if not isinstance(url, str):
+        raise ConfigurationError(f"{source}={url!r} is not a str: use {_URLS}")
+    if url.startswith("sqlite:"):
+        _check_sqlite_url(source, url)
+    elif url != "memory:" and not url.startswith(("postgresql://", "postgres://")):
+        shown = without_password(url) if ":" in url else url
+        raise ConfigurationError(f"{source}={shown!r} is no store's URL: use {_URLS}")
+
+
+def _check_sqlite_url(source: str, url: str) -> None:
+    quoted = url.removeprefix("sqlite:///")
+    path = unquote(quoted)
+    if quoted == url or not path or "\0" in path or {"?", "#"}.intersection(quoted):
+        raise ConfigurationError(
+            f"{source}={url!r}: write sqlite:///relative/path or sqlite:////absolute/path, "
+            "without a host and a query, and with %3F for ? and %23 for #"
+        )
+    if path == ":memory:":
+        raise ConfigurationError(f"{source}={url!r}: for a store in memory use the URL memory:")
+
+
+def _check_timeout(value: Any) -> None:
+    if not isinstance(value, int | float) or not value > 0:
+        raise ConfigurationError(f"connect_timeout={value!r}: give seconds, a number above 0")
 
 
 def _check_range(name: str, value: Any) -> None:

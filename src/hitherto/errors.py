@@ -4,7 +4,8 @@
 
     HithertoError
     ├── ConfigurationError         a URL, setting or missing extra (also a ValueError)
-    ├── InvalidInput               refused before any I/O (also a ValueError)
+    ├── InvalidInput               refused before any I/O, or an event id that is stored already
+    │                              (also a ValueError)
     ├── AggregateError
     │   ├── AggregateIDMismatch        an event or aggregate of another id or type
     │   ├── AggregateVersionConflict   another writer was first
@@ -30,7 +31,10 @@ class ConfigurationError(HithertoError, ValueError):
 
 
 class InvalidInput(HithertoError, ValueError):
-    """A value was refused before any I/O; the message names it and the remedy."""
+    """A value was refused; the message names it and the remedy.
+
+    That is before any I/O, but for an event id that is stored already, which the store finds.
+    """
 
 
 class AggregateError(HithertoError):

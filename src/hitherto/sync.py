@@ -67,7 +67,7 @@ from hitherto import (
     metadata_context,
 )
 from hitherto.application import repository as _asynchronous
-from hitherto.application.importing import CHUNK
+from hitherto.application.importing import CHUNK, Past, Progress, in_silence
 from hitherto.application.records import LogPage
 from hitherto.application.snapshots import SnapshotPolicy
 from hitherto.application.store import PAGE
@@ -191,9 +191,9 @@ class Store:
 
     def import_events(
         self,
-        events: Iterable[PastEvent[Any] | RecordedEvent[Any]],
+        events: Iterable[Past],
         *,
-        progress: Callable[[Imported], None] = lambda _: None,
+        progress: Progress = in_silence,
     ) -> Imported:
         """See `hitherto.Store.import_events`; all that is given runs in the caller's thread."""
         done, rest = Imported(), iter(events)
@@ -292,7 +292,7 @@ class Repository(Generic[A]):
     def load_many(self, ids: Iterable[str]) -> dict[str, A]:
         """See `hitherto.Repository.load_many`."""
         # A lazy iterable, such as a queryset, must be run in the caller's thread.
-        return self.store._run(self._async.load_many, list(ids))
+        return self.store._run(self._async.load_many, ids if isinstance(ids, str) else list(ids))
 
     def save(self, aggregate: A, *, metadata: Metadata | None = None) -> int | None:
         """See `hitherto.Repository.save`."""

@@ -6,8 +6,7 @@ import signal
 import socket
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 
 import pytest
 from tests.acceptance.postgres_stores import opened, with_database
@@ -15,6 +14,7 @@ from tests.acceptance.postgres_writers import an_append
 from tests.servers import PostgresCluster, start_cluster
 
 from hitherto import EventStoreUnavailable, HithertoError
+from hitherto.infrastructure.postgres import PostgresStore
 
 pytestmark = pytest.mark.integration
 
@@ -186,20 +186,62 @@ async def test_a_caller_can_give_up_on_a_server_that_hangs(
         assert len((await store.read_all()).events) == callers
 
 
+async def test_the_health_check_of_a_server_that_hangs_answers(
+    strict: PostgresCluster, postgres_schema: str
+) -> None:
+    """Within the connect timeout: that the server does not answer, or has left no connection."""
+    url = with_password(strict, "right%20s3cret")
+    async with opened(url, postgres_schema, connect_timeout=0.5, max_connections=1) as store:
+        await store.read("a")  # so that a connection is open
+        with hanging(strict, url):
+            async with asyncio.timeout(8):
+                while_idle = await store.health_check()
+        await store.read("a")
+        with hanging(strict, url):
+            append = asyncio.create_task(store.append([an_append("b")]))
+            await asyncio.sleep(0.1)
+            async with asyncio.timeout(8):
+                while_busy = await store.health_check()
+        await append
+        for health in (while_idle, while_busy):
+            assert health.status == "unhealthy"
+            assert "no answer in time" in health.problems[0]
+            assert str(strict.port) in health.problems[0]
+        assert (await store.health_check()).status == "healthy"
+
+
+def test_two_tasks_may_open_a_store_at_once_under_one_event_loop_after_another(
+    strict: PostgresCluster, postgres_schema: str
+) -> None:
+    """As where each job of a worker runs a loop of its own."""
+    store = PostgresStore(with_password(strict, "right%20s3cret"), schema=postgres_schema)
+
+    async def job() -> None:
+        await asyncio.gather(store.open(), store.open())
+        await store.read("a")
+        await store.close()
+
+    asyncio.run(job())
+    asyncio.run(job())
+
+
 @contextmanager
 def hanging(cluster: PostgresCluster, url: str) -> Iterator[None]:
     """The server and its clients' processes answer nothing meanwhile."""
     query = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
     pids = [int(pid) for pid in cluster.run("psql", "-XAtqd", url, "-c", query).split()]
-    pids = [pid for pid in pids if Path(f"/proc/{pid}").exists()]  # psql's own is gone
     pids.append(int((cluster.data / "postmaster.pid").read_text().split()[0]))
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+
+    def tell_all(told: signal.Signals) -> None:
+        for pid in pids:
+            with suppress(ProcessLookupError):  # psql's own is gone
+                os.kill(pid, told)
+
+    tell_all(signal.SIGSTOP)
     try:
         yield
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        tell_all(signal.SIGCONT)
 
 
 def assert_no_secret(error: BaseException) -> None:

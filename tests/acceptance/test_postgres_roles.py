@@ -1,5 +1,6 @@
 """A role with few rights: what it needs, and what it is told when something is missing."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from tests.acceptance.postgres_stores import opened, use_everything
+from tests.acceptance.postgres_writers import writers
 from tests.servers import new_schema
 
 from hitherto import SchemaMismatch
+from hitherto.application.records import Health
+from hitherto.infrastructure.postgres import store as module
 from hitherto.infrastructure.postgres.schema import latest_version
 
 pytestmark = pytest.mark.integration
@@ -88,3 +92,61 @@ async def test_tables_older_than_the_code_are_told_with_the_remedy(
             pass
     found = await role.admin.fetchval(f"SELECT max(version) FROM {table}")
     assert found == latest_version() - 1
+
+
+async def test_who_holds_the_readers_back_is_named_though_its_age_is_hidden(
+    role: LimitedRole, postgres_url: str, postgres_schema: str
+) -> None:
+    """Another role's transaction; with the right that the how-to names, its age is told too."""
+    async with opened(postgres_url, postgres_schema):
+        await role.grant(postgres_schema)
+    async with (
+        opened(role.url, postgres_schema) as store,
+        writers(postgres_url, postgres_schema, 1) as (holder,),
+    ):
+        process = await holder.session.fetchval("SELECT pg_backend_pid()")
+        await holder("BEGIN")
+        await holder.append("a")
+        (problem,) = _of_readers(await store.health_check())
+        assert f"process {process} " in problem
+        assert "an unknown time" in problem
+        assert "pg_read_all_stats" in problem
+        assert "GRANT pg_read_all_stats TO app" in _PAGE.read_text()
+        await role.admin.execute(f"GRANT pg_read_all_stats TO {role.name}")
+        assert _of_readers(await store.health_check()) == []
+        await holder("ROLLBACK")
+
+
+async def test_an_age_that_is_known_goes_before_one_that_is_hidden(
+    role: LimitedRole,
+    postgres_url: str,
+    postgres_schema: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of two that hold the readers back, the one that is known to have done so for too long."""
+    monkeypatch.setattr(module, "_HELD_TOO_LONG", 0.2)
+    async with opened(postgres_url, postgres_schema):
+        await role.grant(postgres_schema)
+    async with (
+        opened(role.url, postgres_schema) as store,
+        writers(role.url, postgres_schema, 1) as (own,),
+        writers(postgres_url, postgres_schema, 1) as (hidden,),
+    ):
+        processes = [
+            await each.session.fetchval("SELECT pg_backend_pid()") for each in (own, hidden)
+        ]
+        for each in (own, hidden):
+            await each("BEGIN")
+            await each.append(each.session.get_settings().session_authorization)
+        (young,) = _of_readers(await store.health_check())
+        await asyncio.sleep(0.3)
+        (old,) = _of_readers(await store.health_check())
+        assert f"process {processes[1]} " in young
+        assert f"process {processes[0]} " in old
+        assert "unknown" not in old
+        for each in (own, hidden):
+            await each("ROLLBACK")
+
+
+def _of_readers(health: Health) -> list[str]:
+    return [problem for problem in health.problems if "readers of the log" in problem]

@@ -21,7 +21,9 @@ from tests.servers import new_schema, wheel_bin_dir
 
 from hitherto import ConfigurationError, SchemaMismatch
 from hitherto.infrastructure.postgres import PostgresStore, schema_sql
+from hitherto.infrastructure.postgres import schema as schema_module
 from hitherto.infrastructure.postgres.schema import latest_version
+from hitherto.infrastructure.sql import migrations
 
 pytestmark = pytest.mark.integration
 
@@ -49,7 +51,18 @@ async def test_any_name_of_a_schema_works(name: str, postgres_url: str, admin: A
 
 
 @pytest.mark.parametrize(
-    "name", ["", "nul\0", "x" * 64, "é" * 32, "a$hitherto$b", "$hitherto$", "\ud800", "x\udfff"]
+    "name",
+    [
+        "",
+        "nul\0",
+        "x" * 64,
+        "é" * 32,
+        "a$hitherto$b",
+        "$hitherto$",
+        "$migration$",
+        "\ud800",
+        "x\udfff",
+    ],
 )
 def test_an_impossible_name_is_refused(name: str) -> None:
     """Before anything is connected."""
@@ -200,6 +213,42 @@ async def test_the_printed_sql_makes_the_tables_that_a_store_makes(
         assert await catalog(admin, by_store) == before
     finally:
         await admin.execute(f"DROP SCHEMA IF EXISTS {quoted(name)} CASCADE")
+
+
+@pytest.mark.parametrize("version", range(latest_version() + 1))
+async def test_the_printed_sql_does_what_tables_of_any_version_lack(
+    version: int,
+    postgres_url: str,
+    postgres_schema: str,
+    admin: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Run again, it changes nothing; events that are stored stay."""
+    known = migrations("hitherto.infrastructure.postgres")
+    with monkeypatch.context() as older:
+        older.setattr(schema_module, "migrations", lambda _: known[:version])
+        _feed_to_psql(postgres_url, schema_sql(postgres_schema))
+    found = await admin.fetchval(f"SELECT max(version) FROM {postgres_schema}.hitherto_migrations")
+    assert (found or 0) == version
+    _feed_to_psql(postgres_url, schema_sql(postgres_schema))
+    applied = f"SELECT * FROM {postgres_schema}.hitherto_migrations ORDER BY version"
+    before = await catalog(admin, postgres_schema), await admin.fetch(applied)
+    async with opened(postgres_url, postgres_schema) as store:
+        await use_everything(store)
+        _feed_to_psql(postgres_url, schema_sql(postgres_schema))
+        assert (await catalog(admin, postgres_schema), await admin.fetch(applied)) == before
+        assert len(await store.read("a")) == 3
+
+
+async def test_the_printed_sql_leaves_newer_tables_alone(
+    postgres_url: str, postgres_schema: str, admin: Any
+) -> None:
+    """As a store does."""
+    await admin.execute(schema_sql(postgres_schema))
+    await admin.execute(f"INSERT INTO {postgres_schema}.hitherto_migrations VALUES (999)")
+    before = await catalog(admin, postgres_schema)
+    _feed_to_psql(postgres_url, schema_sql(postgres_schema))
+    assert await catalog(admin, postgres_schema) == before
 
 
 def _feed_to_psql(url: str, script: str) -> None:

@@ -83,6 +83,9 @@ class TestSettings:
             ("connect_timeout", 0),
             ("connect_timeout", -1.0),
             ("connect_timeout", float("nan")),
+            ("connect_timeout", "5"),
+            ("url", Path("users.db")),
+            ("url", 3),
         ],
     )
     def test_a_wrong_argument_is_refused(self, name: str, value: Any) -> None:
@@ -92,7 +95,30 @@ class TestSettings:
             Settings(**arguments)
         make: Any = connect
         with pytest.raises(ConfigurationError, match=f"{name}="):
-            make("memory:", **arguments)
+            make(**{"url": "memory:", **arguments})
+
+    @pytest.mark.parametrize(
+        ("url", "shown"),
+        [
+            ("mysql://ada:secret@host/db", "mysql://host/db"),
+            ("postgres:ada:secret@host/db", "postgres:"),
+            ("sqlite://users.db", "sqlite://users.db"),
+            ("users.db", "users.db"),
+        ],
+    )
+    def test_a_wrong_url_names_the_variable_that_it_came_from(
+        self, url: str, shown: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With its value, but for a password, and what is allowed; an argument goes before it."""
+        monkeypatch.setenv("DATABASE_URL", url)
+        with pytest.raises(
+            ConfigurationError, match=f"^DATABASE_URL='{shown}'.*sqlite:///"
+        ) as wrong:
+            connect()
+        assert "secret" not in str(wrong.value)
+        with pytest.raises(ConfigurationError, match=f"^url='{shown}'"):
+            connect(url)
+        assert isinstance(connect("memory:").backend, MemoryStore)
 
     def test_their_repr_hides_the_password(self) -> None:
         """It may be logged."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -83,7 +84,8 @@ class TestTheSameNames:
 def signature_of(function: Callable[..., Any]) -> str:
     """Its parameters, defaults and annotations, without what is async by nature."""
     signature = str(inspect.signature(function))
-    return signature.replace("hitherto.application.store.", "hitherto.sync.").replace("Async", "")
+    plain = signature.replace("hitherto.application.store.", "hitherto.sync.").replace("Async", "")
+    return re.sub(r"(collections\.abc\.Iterable\[.+?\]\]\]) \| \1", r"\1", plain)
 
 
 class TestAProgramWithoutAwait:

@@ -24,6 +24,10 @@ _CHUNK_BYTES = 4 * 1024 * 1024
 _TURN = 200  # events between two turns of the event loop, which writes meanwhile
 
 
+Progress = Callable[["Imported"], None]
+"""Told after each chunk how far an import has come."""
+
+
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
     """How far an import has come.
 
@@ -36,10 +40,14 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     skipped: int = 0
 
 
+def in_silence(_: Imported) -> None:
+    """Tells nobody of the progress."""
+
+
 async def import_events(
     store: "Store",
     events: History,
-    progress: Callable[[Imported], None],
+    progress: Progress,
 ) -> Imported:
     """See `Store.import_events`."""
     done = Imported()

@@ -121,7 +121,11 @@ class EventStore(Protocol):
         limit: int | None = None,
         backward: bool = False,
     ) -> Sequence[StoredEvent]:
-        """Events of one aggregate, both bounds included; newest first if `backward`."""
+        """Events of one aggregate, both bounds included; newest first if `backward`.
+
+        Raises:
+            InvalidInput: A bound or the limit makes no sense.
+        """
         ...
 
     async def read_all(
@@ -136,6 +140,9 @@ class EventStore(Protocol):
 
         Reading on from each page's checkpoint gives every committed event that matches once, in
         order, whatever else the store is doing.
+
+        Raises:
+            InvalidInput: A bound or a filter makes no sense.
         """
         ...
 

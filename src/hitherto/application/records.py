@@ -1,9 +1,9 @@
 """What crosses the port between the application and a backend: values, encoded and checked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal, cast
 from uuid import UUID
 
 import msgspec
@@ -216,16 +216,25 @@ def check_range(from_version: int, to_version: int | None, limit: int | None) ->
             raise InvalidInput(f"{name}={value}: give 1 … {MAX_VERSION}")
 
 
-def check_page(after: int, limit: int) -> None:
+def check_page(
+    after: int,
+    limit: int,
+    *,
+    event_types: Sequence[str] | None = None,
+    aggregate_types: Sequence[str] | None = None,
+) -> None:
     """Refuse a page of the log that makes no sense.
 
     Raises:
-        InvalidInput: A negative or impossible position, or a limit below 1.
+        InvalidInput: A negative or impossible position, a limit below 1, or a filter that is one
+            name rather than several, or has a name that no type can have.
     """
     if not 0 <= after <= MAX_POSITION:
         raise InvalidInput(f"after={after}: give 0, or a position that the store has told")
     if not 1 <= limit <= MAX_VERSION:
         raise InvalidInput(f"limit={limit}: give 1 … {MAX_VERSION}")
+    _check_filter("event type", event_types)
+    _check_filter("aggregate type", aggregate_types)
 
 
 def refusal(append: Append, actual: int, actual_type: str | None) -> AggregateError:
@@ -314,6 +323,16 @@ def utc(moment: datetime) -> datetime:
 
 
 _check_type_name = lru_cache(maxsize=4096)(check_identifier)
+
+
+def _check_filter(what: str, names: Any) -> None:
+    if names is None:
+        return
+    if isinstance(names, str) or not isinstance(names, Collection):
+        argument = what.replace(" ", "_") + "s"
+        raise InvalidInput(f"{argument}={names!r}: give a list of names, such as ['One']")
+    for name in cast("Collection[object]", names):
+        check_identifier(what, name)
 
 
 def _check_new_event(event: NewEvent) -> None:

@@ -105,7 +105,10 @@ class Repository(Generic[A]):
             AggregateIDMismatch: An id belongs to another type of aggregate.
             EventSerializationFailed: A stored event is unknown to this code.
             EventStoreUnavailable: The store cannot be reached.
+            InvalidInput: An id cannot be one, or a single id was given.
         """
+        if isinstance(ids, str):
+            raise InvalidInput(f"ids={ids!r}: give a list of ids, such as [{ids!r}]")
         unique = list(dict.fromkeys(check_identifier("aggregate id", each) for each in ids))
         if not unique:
             return {}
@@ -180,7 +183,7 @@ class Repository(Generic[A]):
             TypeError: `command` returned an awaitable.
         """
         pause = _FIRST_PAUSE
-        async with self.store.turn(id):
+        async with self.store.turn(check_identifier("aggregate id", id)):
             while True:
                 aggregate = await self.load(id)
                 result = command(aggregate)

@@ -37,7 +37,8 @@ def prepare(
     An event that was sent before is sent as it was: the same id tells the store that it is no
     rival.
     """
-    flat = (metadata or Metadata()).over(current_metadata()).flat()
+    inherited = current_metadata()
+    flat = (inherited if metadata is None else metadata.over(inherited)).flat()
     encoded = store.codec.encode(flat) if flat else None
     return [_append_of(store, aggregate, encoded) for aggregate in aggregates]
 

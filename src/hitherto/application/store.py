@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 import uuid_utils.compat
 
 from hitherto.application.codec import JsonCodec, Serializer
-from hitherto.application.importing import History, Imported, import_events
+from hitherto.application.importing import History, Imported, Progress, import_events, in_silence
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.ports import Backend, Clock, Codec, IdFactory
 from hitherto.application.records import Health, LogPage, StoredEvent
@@ -173,7 +173,7 @@ class Store:
         self,
         events: History,
         *,
-        progress: Callable[[Imported], None] = lambda _: None,
+        progress: Progress = in_silence,
     ) -> Imported:
         """Store a history that was made elsewhere, in its own order, fast.
 

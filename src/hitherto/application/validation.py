@@ -61,7 +61,9 @@ def check_fields(value: Any) -> None:
     for name in fields:
         part = getattr(value, name)
         kind = part.__class__
-        if kind is Decimal or kind is float:
+        if kind is Decimal:
+            harmless = part.is_finite()
+        elif kind is float:
             harmless = math.isfinite(part)
         elif kind is datetime:
             harmless = part.utcoffset() is not None
@@ -87,7 +89,8 @@ def check_value(value: Any, path: str, depth: int = 0) -> None:
     if depth > MAX_DEPTH:
         raise ValueError(f"{path} is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, float | Decimal):
-        if not math.isfinite(value):
+        finite = math.isfinite(value) if isinstance(value, float) else value.is_finite()
+        if not finite:
             raise ValueError(f"{path} is {value}: only finite numbers can be stored")
     elif isinstance(value, datetime):
         if value.utcoffset() is None:

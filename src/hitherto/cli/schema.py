@@ -9,10 +9,10 @@ from hitherto.infrastructure.sqlite import schema_sql as sqlite_sql
 
 
 def schema(*, schema: str = "public", backend: Literal["postgres", "sqlite"] = "postgres") -> None:
-    """Print the SQL that makes the tables.
+    """Print the SQL that makes the tables, or brings older ones up to date.
 
-    A store makes its own tables when it is opened, where its role may. Where it may not, a DBA
-    runs this script once:
+    A store does so itself when it is opened, where its role may. Where it may not, a DBA runs this
+    script; on tables that are up to date it does nothing:
 
         hitherto schema --schema shop | psql "$DATABASE_URL"
 

@@ -22,7 +22,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
         extra: Further keys of your own, with plain values.
 
     Raises:
-        InvalidInput: `extra` has a key that is one of the names above.
+        InvalidInput: `extra` has a key that is one of the names above, or a value is of a type
+            that would not come back as it is.
     """
 
     correlation_id: str | None = None
@@ -31,9 +32,18 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     extra: Mapping[str, MetadataValue] = {}
 
     def __post_init__(self) -> None:
-        taken = set(_NAMES).intersection(self.extra)
-        if taken:
-            raise InvalidInput(f"metadata extra has {sorted(taken)}: pass it as its own argument")
+        for name in _NAMES:
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise InvalidInput(f"metadata {name} is of type {_text_is_needed(value)}")
+        extra: Mapping[Any, Any] = self.extra
+        for key, value in extra.items():
+            if key in _NAMES:
+                raise InvalidInput(f"metadata extra has {key!r}: pass it as its own argument")
+            if not isinstance(key, str):
+                raise InvalidInput(f"metadata extra key {key!r} is of type {_text_is_needed(key)}")
+            if not isinstance(value, _PLAIN):
+                raise InvalidInput(f"metadata extra {key!r} is of type {_text_is_needed(value)}")
 
     def over(self, base: "Metadata") -> "Metadata":
         """This metadata, with what it leaves open taken from `base`."""
@@ -49,13 +59,21 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_flat(cls, stored: Mapping[str, Any]) -> "Metadata":
-        """The inverse of `flat`."""
-        named = {name: stored.get(name) for name in _NAMES}
+        """The inverse of `flat`; what another tool has stored is taken as it is."""
+        metadata = cls()
+        for name in _NAMES:
+            msgspec.structs.force_setattr(metadata, name, stored.get(name))
         extra = {name: value for name, value in stored.items() if name not in _NAMES}
-        return cls(**named, extra=extra)
+        msgspec.structs.force_setattr(metadata, "extra", extra)
+        return metadata
+
+
+def _text_is_needed(value: object) -> str:
+    return f"{type(value).__name__}, and would come back as another: give text, as by str(…)"
 
 
 _NAMES = ("correlation_id", "causation_id", "actor")
+_PLAIN = (str, int, float, type(None))
 _EMPTY = Metadata()
 _current: ContextVar[Metadata] = ContextVar("hitherto_metadata", default=_EMPTY)
 

@@ -122,6 +122,18 @@ def test_pages_are_checked() -> None:
     check_page(MAX_POSITION, MAX_VERSION)
 
 
+@pytest.mark.parametrize("types", [None, [], ("A", "B"), {"A"}, dict.fromkeys("AB")])
+def test_filters_of_a_page_are_collections_of_names(types: Any) -> None:
+    """None: no filter. One name is not taken for its letters, nor an iterator used up."""
+    check_page(0, 1, event_types=types, aggregate_types=types)
+    all_bad: list[Any] = ["AB", b"AB", 3, iter(["A"]), *([name] for name in BAD_NAMES)]
+    for bad in all_bad:
+        with pytest.raises(InvalidInput, match=r"event.type"):
+            check_page(0, 1, event_types=bad, aggregate_types=types)
+        with pytest.raises(InvalidInput, match=r"aggregate.type"):
+            check_page(0, 1, event_types=types, aggregate_types=bad)
+
+
 def test_a_refusal_is_a_conflict_or_a_mismatch() -> None:
     """The type goes before the version."""
     append = append_to("a", after=3, type="A")

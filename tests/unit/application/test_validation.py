@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from hitherto.application.validation import (
+    check_fields,
     check_text,
     check_value,
     first_difference,
@@ -32,6 +33,10 @@ class Safe(msgspec.Struct):
 class Unsafe(msgspec.Struct):
     safe: Safe
     size: float = 0.0
+
+
+class Price(msgspec.Struct):
+    amount: Decimal
 
 
 class Tree(msgspec.Struct):
@@ -78,6 +83,7 @@ def test_types_with_dangerous_values_need_one(type: Any) -> None:
         (float("inf"), "it is inf"),
         (Decimal("-Infinity"), "it is -Infinity"),
         (Decimal("NaN"), "it is NaN"),
+        (Decimal("sNaN"), "it is sNaN"),
         (datetime(2024, 1, 1), "it=2024-01-01 00:00:00 has no time zone"),  # noqa: DTZ001
         ([1, [float("nan")]], r"it\[1\]\[0\] is nan"),
         ({"a": {"b": float("nan")}}, r"it\['a'\]\['b'\] is nan"),
@@ -98,13 +104,21 @@ def test_a_dangerous_value_is_found_wherever_it_is(value: Any, place: str) -> No
 @pytest.mark.parametrize(
     "value",
     [
-        1, "a", None, 1.5, Decimal("1.5"), datetime(2024, 1, 1, tzinfo=UTC), [1, {"a": (2.0,)}],
-        Unsafe(Safe("a"), 1.0), Point(1.0), Point, {}, date(2024, 1, 1),
+        1, "a", None, 1.5, Decimal("1.5"), Decimal("1E+400"), datetime(2024, 1, 1, tzinfo=UTC),
+        [1, {"a": (2.0,)}], Unsafe(Safe("a"), 1.0), Point(1.0), Point, {}, date(2024, 1, 1),
     ],
 )  # fmt: skip
 def test_a_good_value_passes(value: Any) -> None:
     """Of any kind."""
     check_value(value, "it")
+
+
+def test_a_decimal_need_not_fit_a_float() -> None:
+    """Also as a field of what is encoded."""
+    check_fields(Price(Decimal("-1E+400")))
+    for bad in ("sNaN", "NaN", "Infinity"):
+        with pytest.raises(ValueError, match=rf"Price\.amount is {bad}"):
+            check_fields(Price(Decimal(bad)))
 
 
 @pytest.mark.parametrize(("levels", "good"), [(64, True), (65, False), (5000, False)])

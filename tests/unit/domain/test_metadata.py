@@ -1,5 +1,11 @@
 """Metadata: merged, flattened, and inherited through a context variable."""
 
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
 import pytest
 
 from hitherto import InvalidInput, Metadata, current_metadata, metadata_context
@@ -40,6 +46,53 @@ def test_an_extra_key_may_not_take_a_name(name: str) -> None:
     """It would be stored in the place of the real one."""
     with pytest.raises(InvalidInput, match=name):
         Metadata(extra={name: "x"})
+
+
+@pytest.mark.parametrize("name", ["correlation_id", "causation_id", "actor"])
+@pytest.mark.parametrize("value", [UUID(int=1), 3, b"a", ["a"]])
+def test_names_are_text(name: str, value: Any) -> None:
+    """Anything else would come back as another type; the error names it and the remedy."""
+    given: dict[str, Any] = {name: value}
+    with pytest.raises(InvalidInput, match=rf"{name} is of type {type(value).__name__}.*str\("):
+        Metadata(**given)
+    with pytest.raises(InvalidInput, match=name), metadata_context(**given):
+        pass
+
+
+@pytest.mark.parametrize(
+    "value", [UUID(int=1), Decimal("1.5"), [1, 2], {"a": 1}, b"a", datetime(2024, 1, 1, tzinfo=UTC)]
+)
+def test_extra_values_are_plain(value: Any) -> None:
+    """What would come back as something else is refused by its key, with the remedy."""
+    with pytest.raises(InvalidInput, match=rf"'key'.* is of type {type(value).__name__}.*str\("):
+        Metadata(extra={"good": 1, "key": value})
+    with pytest.raises(InvalidInput, match="'key'"), metadata_context(key=value):
+        pass
+
+
+def test_extra_keys_are_text() -> None:
+    """A number would come back as text."""
+    extra: Any = {3: "a"}
+    with pytest.raises(InvalidInput, match=r"key 3 is of type int.*str\("):
+        Metadata(extra=extra)
+
+
+class Role(StrEnum):
+    ADMIN = "admin"
+
+
+def test_kinds_of_plain_values_are_plain() -> None:
+    """An enumeration of texts equals the text that comes back."""
+    metadata = Metadata(actor=Role.ADMIN, extra={"role": Role.ADMIN, "done": True, "size": 1.5})
+    assert metadata.flat() == {"actor": "admin", "role": "admin", "done": True, "size": 1.5}
+
+
+def test_whatever_is_stored_can_be_read() -> None:
+    """Another tool may have stored a list; that is its business."""
+    stored = {"actor": ["a", "b"], "tags": [1, {"b": None}]}
+    metadata = Metadata.from_flat(stored)
+    assert metadata.flat() == stored
+    assert metadata == Metadata.from_flat(stored) != Metadata()
 
 
 def test_contexts_nest() -> None:

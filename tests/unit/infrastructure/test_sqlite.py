@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest_asyncio
 from tests.acceptance.postgres_writers import an_append
 
 from hitherto import EventStoreUnavailable, SchemaMismatch
+from hitherto.application.records import PoolUse
 from hitherto.infrastructure.sqlite import SqliteStore, connections
 
 
@@ -132,6 +134,52 @@ async def test_a_failed_open_can_be_tried_again(path: str) -> None:
     Path(path).rmdir()
     await store.open()
     await store.close()
+
+
+def test_of_two_tasks_that_open_it_at_once_each_finds_the_tables(path: str) -> None:
+    """Also when it is opened again under another event loop."""
+    store = SqliteStore(path)
+
+    async def open_and_read() -> int:
+        await store.open()
+        return len(await store.read("a"))
+
+    async def at_once() -> None:
+        assert await asyncio.gather(*(open_and_read() for _ in range(3))) == [0, 0, 0]
+        await store.close()
+
+    asyncio.run(at_once())
+    Path(path).unlink()
+    asyncio.run(at_once())
+
+
+async def test_of_two_tasks_that_cannot_open_it_each_is_told(path: str) -> None:
+    """Neither takes it for open."""
+    Path(path).mkdir()
+    store = SqliteStore(path)
+    opening = await asyncio.gather(store.open(), store.open(), return_exceptions=True)
+    assert [type(each) for each in opening] == [EventStoreUnavailable] * 2
+
+
+async def test_its_pool_use_tells_who_is_at_work(store: SqliteStore) -> None:
+    """Jobs that wait for a connection are not counted."""
+    go_on = threading.Event()
+    started = threading.Semaphore(0)
+
+    def work(_: apsw.Connection) -> None:
+        started.release()
+        go_on.wait()
+
+    jobs = [asyncio.create_task(store._connections.read(work)) for _ in range(5)]
+    jobs.append(asyncio.create_task(store._connections.write(work)))
+    try:
+        for _ in range(3):
+            await asyncio.to_thread(started.acquire)
+        assert store._connections.use() == PoolUse(size=3, idle=0, limit=3)
+    finally:
+        go_on.set()
+        await asyncio.gather(*jobs)
+    assert store._connections.use() == PoolUse(size=3, idle=3, limit=3)
 
 
 async def test_another_journal_mode_is_told_by_the_health_check(

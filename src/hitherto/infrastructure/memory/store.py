@@ -128,7 +128,7 @@ class MemoryStore:
         aggregate_types: Sequence[str] | None = None,
     ) -> LogPage:
         """See `EventStore.read_all`."""
-        check_page(after, limit)
+        check_page(after, limit, event_types=event_types, aggregate_types=aggregate_types)
         events: list[StoredEvent] = []
         for event in self._log[after:]:
             if (event_types is None or event.event_type in event_types) and (

@@ -10,6 +10,7 @@ import asyncpg
 
 from hitherto.application.records import PoolUse
 from hitherto.errors import ConfigurationError, EventStoreUnavailable
+from hitherto.infrastructure.opening import Opening
 from hitherto.infrastructure.postgres.errors import told, translated
 from hitherto.infrastructure.urls import without_password
 
@@ -51,11 +52,11 @@ class Connections:
         self._hot: list[Any] = []
         self._in_line = 0
         self._through_pooler = False
-        self._opening = asyncio.Lock()
+        self._opening = Opening()
 
     async def open(self, prepare: Callable[[Any], Awaitable[None]]) -> None:
         """Connect once, `prepare` the database in one transaction, and set up the pool."""
-        async with self._opening:
+        async with self._opening.lock():
             if self._pool is not None:
                 return
             with translated(self.where):
@@ -114,6 +115,24 @@ class Connections:
                 async with _transaction(connection):
                     yield connection
 
+    @asynccontextmanager
+    async def probe(self) -> AsyncGenerator[Any]:
+        """A session that has the connect timeout for all, though the server may hang."""
+        with translated(self.where):
+            async with asyncio.timeout(self._timeout), self.session() as connection:
+                try:
+                    yield connection
+                except asyncio.CancelledError:
+                    connection.terminate()  # A server that hangs would not confirm the end.
+                    raise
+
+    def use(self) -> PoolUse | None:
+        """How many connections there are; None while closed."""
+        if self._pool is None:
+            return None
+        idle = self._pool.get_idle_size() + len(self._hot)
+        return PoolUse(size=self._pool.get_size(), idle=idle, limit=self._limit)
+
     async def _acquire(self, pool: Any) -> Any:
         while self._hot:
             connection = self._hot.pop()
@@ -125,13 +144,6 @@ class Connections:
             return await pool.acquire()
         finally:
             self._in_line -= 1
-
-    def use(self) -> PoolUse | None:
-        """How many connections there are; None while closed."""
-        if self._pool is None:
-            return None
-        idle = self._pool.get_idle_size() + len(self._hot)
-        return PoolUse(size=self._pool.get_size(), idle=idle, limit=self._limit)
 
     async def _connect(self, *_url: str, **options: Any) -> Any:
         """To the first host that can be written; one that hangs takes no time from the others."""

@@ -192,15 +192,33 @@ SELECT aggregate_id, aggregate_type, version, fingerprint, snapshot_data::text
 FROM {schema}.aggregate_snapshots WHERE aggregate_id = $1
 
 -- name: health
--- What the promises depend on, and who holds the readers back the longest.
+-- What the promises depend on, and who holds the readers back the longest. Where this role may not
+-- see since when, that counts as $1 seconds. A prepared transaction has no process: what its locks
+-- have in common is their virtual transaction, and one of them is on its id.
 SELECT (SELECT max(version) FROM {schema}.hitherto_migrations) AS schema_version,
        pg_is_in_recovery() AS standby,
        current_setting('fsync') AS fsync,
        current_setting('full_page_writes') AS full_page_writes,
        current_setting('synchronous_commit') AS synchronous_commit,
        current_setting('synchronous_standby_names') AS synchronous_standbys,
-       (SELECT a.pid FROM {schema}.registered_appends() r
-        LEFT JOIN pg_stat_activity a USING (pid)
-        ORDER BY a.xact_start NULLS FIRST LIMIT 1) AS holder,
-       (SELECT extract(epoch FROM max(now() - a.xact_start))::float8
-        FROM {schema}.registered_appends() r JOIN pg_stat_activity a USING (pid)) AS held_seconds
+       holder.process, holder.prepared,
+       extract(epoch FROM now() - holder.since)::float8 AS held_seconds
+FROM (VALUES (1)) AS one
+LEFT JOIN (
+    SELECT registered.pid AS process, prepared.gid AS prepared,
+           coalesce(activity.xact_start, prepared.prepared) AS since
+    FROM pg_locks AS registered
+    LEFT JOIN pg_stat_activity AS activity USING (pid)
+    LEFT JOIN (
+        pg_locks AS own JOIN pg_prepared_xacts AS prepared
+        ON own.pid IS NULL AND own.transactionid = prepared.transaction
+    ) ON registered.pid IS NULL AND own.virtualtransaction = registered.virtualtransaction
+    -- As in registered_appends(), which does not tell the virtual transaction.
+    WHERE registered.locktype = 'advisory' AND registered.objsubid = 2
+      AND registered.mode = 'ShareLock' AND registered.granted
+      AND registered.classid = '{schema_text}.event_store'::regclass::oid
+      AND registered.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    ORDER BY coalesce(activity.xact_start, prepared.prepared,
+                      now() - $1::float8 * interval '1 second')
+    LIMIT 1
+) AS holder ON true

@@ -7,7 +7,17 @@ from hitherto.errors import ConfigurationError, SchemaMismatch
 from hitherto.infrastructure.sql import migrations
 
 _OLDEST_SERVER = 14
-_BODY_TAG = "$hitherto$"
+_BODY_TAG, _STEP_TAG = "$hitherto$", "$migration$"
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('hitherto.migrate', 0))"
+_STEP = """DO {tag} BEGIN
+IF (SELECT coalesce(max(version), 0) FROM {{schema}}.hitherto_migrations) < {number} THEN
+
+{text}
+{applied}
+
+END IF;
+END {tag};
+"""
 # to_regclass would do, but within a transaction it may not see what another one has just made.
 _HAS_MIGRATIONS = """SELECT EXISTS (
     SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -23,7 +33,8 @@ class Schema:
     """
 
     def __init__(self, name: str) -> None:
-        if "\0" in name or _BODY_TAG in name or not 1 <= _length(name) <= 63:
+        tags = (_BODY_TAG, _STEP_TAG)
+        if not 1 <= _length(name) <= 63 or any(bad in name for bad in ("\0", *tags)):
             raise ConfigurationError(f"schema={name!r}: give a PostgreSQL name of 1 to 63 bytes")
         self.name = name
         self._identifier = '"' + name.replace('"', '""') + '"'
@@ -45,9 +56,7 @@ class Schema:
         """
         await self._check_server(connection)
         if await self._version(connection) < latest_version():
-            await connection.execute(
-                "SELECT pg_advisory_xact_lock(hashtextextended('hitherto.migrate', 0))"
-            )
+            await connection.execute(_LOCK)
             await self._migrate(connection, await self._version(connection))
 
     async def _check_server(self, connection: Any) -> None:
@@ -95,13 +104,22 @@ def latest_version() -> int:
 
 
 def schema_sql(schema: str) -> str:
-    """All migrations as one script for a DBA, to be run once on a database without tables.
+    """All migrations as one script for a DBA; it does those that the tables lack.
 
     Raises:
         ConfigurationError: The schema's name cannot be used.
     """
-    steps = [f"{text}\n{_applied(number)}" for number, text in migrations(__package__)]
-    head = ["BEGIN;", "CREATE SCHEMA IF NOT EXISTS {schema};", _migrations_table()]
+    steps = [
+        _STEP.format(tag=_STEP_TAG, number=number, text=text, applied=_applied(number))
+        for number, text in migrations(__package__)
+    ]
+    head = [
+        "BEGIN ISOLATION LEVEL READ COMMITTED;",
+        f"{_LOCK};",
+        "CREATE SCHEMA IF NOT EXISTS {schema};",
+        _migrations_table(),
+        "",
+    ]
     return Schema(schema).sql("\n".join([*head, *steps, "COMMIT;"]))
 
 

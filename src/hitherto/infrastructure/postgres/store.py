@@ -140,7 +140,7 @@ class PostgresStore:
         aggregate_types: Sequence[str] | None = None,
     ) -> LogPage:
         """See `EventStore.read_all`."""
-        check_page(after, limit)
+        check_page(after, limit, event_types=event_types, aggregate_types=aggregate_types)
         name, kinds = _filtered(event_types, aggregate_types)
         async with self._connections.session() as connection:
             # Two statements, for the second must see what the first found released.
@@ -161,9 +161,9 @@ class PostgresStore:
     async def health_check(self) -> Health:
         """See `EventStore.health_check`."""
         try:
-            async with self._connections.session() as connection:
+            async with self._connections.probe() as connection:
                 start = time.perf_counter()
-                (found,) = await connection.fetch(self._sql["health"])
+                (found,) = await connection.fetch(self._sql["health"], _HELD_TOO_LONG)
                 latency = time.perf_counter() - start
                 lag = 0
                 if not found["standby"]:
@@ -171,7 +171,10 @@ class PostgresStore:
                     lag = allocated - watermark
         except HithertoError as error:
             return Health(status="unhealthy", backend="postgresql", problems=(str(error),))
-        problems = tuple(_problems(found, failover=self._connections.failover))
+        problems = (
+            *_problems(found, failover=self._connections.failover),
+            *_holding_back(found, lag),
+        )
         standby: bool = found["standby"]
         return Health(
             status="unhealthy" if standby else "degraded" if problems else "healthy",
@@ -268,8 +271,26 @@ def _problems(found: Mapping[str, Any], *, failover: bool) -> Iterator[str]:
     waits_for_standby = found["synchronous_commit"] not in {"off", "local"}
     if failover and not (found["synchronous_standbys"] and waits_for_standby):
         yield "no standby is synchronous: an acknowledged append can be lost in a failover"
-    if (found["held_seconds"] or 0) > _HELD_TOO_LONG:
-        yield (
-            f"process {found['holder']} has held the readers of the log back for "
-            f"{found['held_seconds']:.0f} s: its transaction has appended and is still open"
-        )
+
+
+def _holding_back(found: Mapping[str, Any], lag: int) -> Iterator[str]:
+    """Who holds the readers of the log back for too long, or perhaps does."""
+    process, prepared, seconds = found["process"], found["prepared"], found["held_seconds"]
+    if seconds is None:
+        if process is not None and lag:
+            yield (
+                f"process {process} has held the readers of the log back for an unknown time: "
+                "a member of pg_read_all_stats is told for how long"
+            )
+    elif seconds > _HELD_TOO_LONG:
+        if prepared is None:
+            yield (
+                f"process {process} holds the readers of the log back: its transaction has "
+                f"appended, and has been open for {seconds:.0f} s"
+            )
+        else:
+            quoted = "'" + prepared.replace("'", "''") + "'"
+            yield (
+                f"a transaction that was prepared {seconds:.0f} s ago holds the readers of the "
+                f"log back: COMMIT PREPARED {quoted} or ROLLBACK PREPARED {quoted}"
+            )

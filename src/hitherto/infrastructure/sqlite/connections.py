@@ -14,6 +14,7 @@ import apsw
 
 from hitherto.application.records import PoolUse
 from hitherto.errors import EventStoreUnavailable
+from hitherto.infrastructure.opening import Opening
 from hitherto.infrastructure.sqlite.schema import migrate
 
 T = TypeVar("T")
@@ -31,19 +32,22 @@ class Connections:
         self._readers: ThreadPoolExecutor | None = None
         self._local = threading.local()
         self._opened: list[apsw.Connection] = []
+        self._at_work: set[int] = set()  # threads
+        self._opening = Opening()
 
     async def open(self) -> None:
         """Open the file, and make or migrate the tables."""
-        if self._writer is not None:
-            return
-        self._local = threading.local()
-        self._writer = ThreadPoolExecutor(1, "hitherto-sqlite-writer")
-        self._readers = ThreadPoolExecutor(self._max_readers, "hitherto-sqlite-reader")
-        try:
-            await self.write(migrate)
-        except BaseException:
-            await self.close()
-            raise
+        async with self._opening.lock():
+            if self._writer is not None:
+                return
+            self._local = threading.local()
+            self._writer = ThreadPoolExecutor(1, "hitherto-sqlite-writer")
+            self._readers = ThreadPoolExecutor(self._max_readers, "hitherto-sqlite-reader")
+            try:
+                await self.write(migrate)
+            except BaseException:
+                await self.close()
+                raise
 
     async def close(self) -> None:
         """Let running work end, then close every connection."""
@@ -66,9 +70,9 @@ class Connections:
         return await self._run(self._readers, lambda connection: _seen(connection, work))
 
     def use(self) -> PoolUse:
-        """How many connections there are."""
+        """How many connections there are, and how many of them are idle."""
         size = len(self._opened)
-        return PoolUse(size=size, idle=size, limit=self._max_readers + 1)
+        return PoolUse(size=size, idle=size - len(self._at_work), limit=self._max_readers + 1)
 
     async def _run(
         self, executor: ThreadPoolExecutor | None, work: Callable[[apsw.Connection], T]
@@ -79,7 +83,12 @@ class Connections:
 
     def _translated(self, work: Callable[[apsw.Connection], T]) -> T:
         try:
-            return work(self._connection())
+            connection = self._connection()
+            self._at_work.add(threading.get_ident())
+            try:
+                return work(connection)
+            finally:
+                self._at_work.remove(threading.get_ident())
         except (apsw.BusyError, apsw.LockedError) as error:
             raise EventStoreUnavailable(
                 f"{self.path!r} is locked by another process: {error}"

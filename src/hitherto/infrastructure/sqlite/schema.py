@@ -2,6 +2,7 @@
 # (apsw's stubs name types that they do not import)
 """The tables: made, migrated and checked."""
 
+import re
 from typing import Any
 
 import apsw
@@ -13,6 +14,9 @@ _MIGRATIONS_TABLE = """CREATE TABLE IF NOT EXISTS hitherto_migrations (
     version INTEGER NOT NULL PRIMARY KEY,
     applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
 );"""
+
+_CREATE = re.compile(r"^CREATE (?:TABLE|(?:UNIQUE )?INDEX|TRIGGER) ", re.MULTILINE)
+_IF_NOT_EXISTS = r"\g<0>IF NOT EXISTS "
 
 
 def migrate(connection: apsw.Connection) -> None:
@@ -41,10 +45,16 @@ def schema_version(connection: apsw.Connection) -> int | None:
 
 
 def schema_sql() -> str:
-    """All migrations as one script, to be run once on a file without tables."""
-    steps = [f"{text.strip()}\n{_applied(number)}" for number, text in migrations(__package__)]
+    """All migrations as one script; it makes what the tables lack.
+
+    SQL alone cannot ask SQLite for the version, so each step is to have CREATE statements only.
+    """
+    steps = [
+        f"{_CREATE.sub(_IF_NOT_EXISTS, text.strip())}\n{_applied(number, 'INSERT OR IGNORE')}"
+        for number, text in migrations(__package__)
+    ]
     return "\n".join(["BEGIN;", _MIGRATIONS_TABLE, *steps, "COMMIT;"])
 
 
-def _applied(number: int) -> str:
-    return f"INSERT INTO hitherto_migrations (version) VALUES ({number});"  # noqa: S608
+def _applied(number: int, insert: str = "INSERT") -> str:
+    return f"{insert} INTO hitherto_migrations (version) VALUES ({number});"

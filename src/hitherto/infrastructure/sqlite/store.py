@@ -119,7 +119,7 @@ class SqliteStore:
         aggregate_types: Sequence[str] | None = None,
     ) -> LogPage:
         """See `EventStore.read_all`."""
-        check_page(after, limit)
+        check_page(after, limit, event_types=event_types, aggregate_types=aggregate_types)
         filters = {"event_type": event_types, "aggregate_type": aggregate_types}
         given = {name: types for name, types in filters.items() if types is not None}
         clause = " ".join(f"AND {name} IN (SELECT value FROM json_each(?))" for name in given)  # noqa: S608

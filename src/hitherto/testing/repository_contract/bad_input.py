@@ -127,6 +127,12 @@ class BadInputContract(RepositoryTests):
                 await call(bad)
         assert probe.calls == []
 
+    async def test_one_id_is_no_list_of_ids(self, store: Store, probe: Probe) -> None:
+        """Its letters are not looked for."""
+        with pytest.raises(InvalidInput, match=r"\['a-1'\]"):
+            await self.make_repository(store, Account).load_many("a-1")
+        assert probe.calls == []
+
     @pytest.mark.parametrize("bad", BAD_VALUES.values(), ids=BAD_VALUES)
     async def test_a_bad_value_in_an_event_is_refused(
         self, store: Store, probe: Probe, bad: Any

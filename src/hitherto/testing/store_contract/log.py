@@ -134,6 +134,17 @@ class LogContract:
         with pytest.raises(InvalidInput, match=bound):
             await backend.read_all(**bounds)
 
+    @pytest.mark.parametrize("filter", ["event_types", "aggregate_types"])
+    @pytest.mark.parametrize("bad", ["Even", 3, ["\ud800"], ["Even", "A\0"], [3], [""], [None]])
+    async def test_impossible_filters_are_refused(
+        self, backend: Backend, filter: str, bad: Any
+    ) -> None:
+        """One name in the place of several too; before any I/O, for the store is closed."""
+        await backend.close()
+        filters: dict[str, Any] = {filter: bad}
+        with pytest.raises(InvalidInput, match=filter.removesuffix("s").replace("_", ".")):
+            await backend.read_all(**filters)
+
     async def test_positions_and_limits_may_be_large(self, backend: Backend) -> None:
         """Up to the highest that there could be."""
         await _fill(backend)

@@ -1,0 +1,1 @@
+"""The benchmarks: ours, its peers and the bare database, side by side in one run."""
