@@ -44,9 +44,9 @@ class Plan:
 
 FULL = Plan(
     name="full",
-    limit=42 * 60,
+    limit=30 * 60,
     rounds=9,
-    budget=1.0,
+    budget=0.7,
     seconds=2.0,
     threads=(1, 2, 4, 8, 16),
     tasks=(1, 10, 100, 1000, 5000),

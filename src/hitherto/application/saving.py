@@ -1,7 +1,6 @@
 """From an aggregate's pending events to append requests, and back when they are stored."""
 
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from hitherto.application.records import Append, NewEvent, utc
@@ -11,21 +10,25 @@ from hitherto.domain.metadata import Metadata, current_metadata
 from hitherto.errors import InvalidAggregateState
 
 
-@contextmanager
-def saving(aggregates: Iterable[Aggregate[Any]]) -> Generator[None]:
+class saving:  # noqa: N801  # it reads like a function: `with saving(…):`
     """Hold the aggregates: two tasks that save one object at once would count its events twice."""
-    held: list[Aggregate[Any]] = []
-    try:
-        for aggregate in aggregates:
+
+    __slots__ = ("_aggregates",)
+
+    def __init__(self, aggregates: Collection[Aggregate[Any]]) -> None:
+        self._aggregates = aggregates
+
+    def __enter__(self) -> None:
+        for aggregate in self._aggregates:
             if aggregate._saving:
                 raise InvalidAggregateState(
                     f"{aggregate!r} is being saved by another task: give each task its own"
                 )
+        for aggregate in self._aggregates:
             aggregate._saving = True
-            held.append(aggregate)
-        yield
-    finally:
-        for aggregate in held:
+
+    def __exit__(self, *_error: object) -> None:
+        for aggregate in self._aggregates:
             aggregate._saving = False
 
 

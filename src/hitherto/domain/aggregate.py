@@ -79,7 +79,7 @@ class Aggregate(Generic[E]):
         cls._mutable_defaults = {
             name: default
             for name in fields
-            if not isinstance(default := getattr(cls, name, None), _IMMUTABLE)
+            if not _is_immutable(default := getattr(cls, name, None))
         }
         cls.definition = Definition(
             aggregate_type=type or cls.__name__,
@@ -222,6 +222,12 @@ def _state_fields(cls: type) -> tuple[str, ...]:
     if taken:
         raise TypeError(f"{cls.__qualname__}: a state field may not be named {taken[0]!r}")
     return tuple(names)
+
+
+def _is_immutable(value: Any) -> bool:
+    if isinstance(value, tuple | frozenset):
+        return all(map(_is_immutable, value))  # pyright: ignore[reportUnknownArgumentType]
+    return isinstance(value, _IMMUTABLE)
 
 
 def _is_class_variable(annotation: Any) -> bool:
