@@ -124,7 +124,7 @@ class GroupCommit:
         """Write `append`; returns the position of its last event, or raises why it lost."""
         async with self._room:
             if self._closing:
-                return await self._write_alone(append)
+                return await patiently(lambda: self._write_alone(append))
             if self._free_lanes and append.aggregate_id not in self._under_way:
                 return await self._write_at_once(append)
             entry = _Entry(append)
@@ -187,6 +187,12 @@ class GroupCommit:
             self._release([])
 
     async def _write_entries(self, batch: Sequence[_Entry]) -> None:
+        gone = [entry.append for entry in batch if entry.answer.done()]
+        batch = [entry for entry in batch if not entry.answer.done()]
+        if gone:
+            self._release(gone)
+        if not batch:
+            return
         appends = [entry.append for entry in batch]
         work = asyncio.ensure_future(self._write_batch(appends))
         writing = _Writing(work, len(batch))

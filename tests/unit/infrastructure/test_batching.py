@@ -347,6 +347,27 @@ async def test_a_writing_that_hangs_is_given_up_when_all_its_callers_have() -> N
     assert log.versions == {"d": 1}
 
 
+async def test_a_caller_who_gives_up_as_its_batch_is_begun_is_not_counted() -> None:
+    """Its append is not written, and a hanging batch does not wait for it."""
+    log = Log()
+    log.gate.clear()
+    first, *rest = log.start(*map(an_append, ["a", "b", "c"]))
+    await turns()
+    log.gate.set()
+    while not log.commit._tasks:
+        await turns(1)
+    log.gate.clear()
+    rest[0].cancel()
+    await turns()
+    assert log.batches == [["c"]]
+    rest[1].cancel()
+    await turns()
+    log.gate.set()
+    assert await outcomes(log.start(an_append("d"))) == [2]
+    assert log.versions == {"a": 1, "d": 1}
+    assert await first == 1
+
+
 async def test_all_who_wait_for_an_aggregate_that_is_held_are_told_at_once() -> None:
     """One after the other, the last would wait for a long time."""
 
