@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+import asyncpg
 import pytest
 from tests.acceptance.postgres_stores import opened, with_database
 from tests.acceptance.postgres_writers import an_append
@@ -165,6 +166,25 @@ async def test_a_store_outlives_a_restart_of_its_server(
         assert await store.append([append]) is not None
         assert len((await store.read_all()).events) == 5
         assert (await store.health_check()).status == "healthy"
+
+
+async def test_a_connection_that_was_cut_while_it_was_idle_is_replaced(
+    postgres_url: str, postgres_schema: str
+) -> None:
+    """Nobody is told of it, whether it waited in the pool or beside it."""
+    async with opened(postgres_url, postgres_schema) as store:
+        await asyncio.gather(*(store.append([an_append(f"a{n}")]) for n in range(8)))
+        idle = list(store._connections._hot)
+        assert idle
+        other = await asyncpg.connect(postgres_url)
+        for connection in idle:
+            await other.fetchval("SELECT pg_terminate_backend($1)", connection.get_server_pid())
+        await other.close()
+        async with asyncio.timeout(5):
+            while not all(connection.is_closed() for connection in idle):
+                await asyncio.sleep(0.01)
+        await asyncio.gather(*(store.append([an_append(f"a{n}", 1)]) for n in range(8)))
+        assert len((await store.read_all()).events) == 16
 
 
 @pytest.mark.parametrize("callers", [1, 20])

@@ -12,6 +12,7 @@ from hitherto.examples.traffic_fines import (
     Fine,
     Imported,
     fine_of,
+    history_of,
     import_fines,
     line_of,
     sample_lines,
@@ -185,3 +186,14 @@ async def test_an_error_of_the_log_surfaces_as_itself(fines: Repository[Fine]) -
 
     with pytest.raises(OSError, match="the disk is gone"):
         await import_fines(fines, breaking(), per_transaction=5)
+
+
+async def test_a_log_is_a_history_too(fines: Repository[Fine]) -> None:
+    """It comes to the same as the saves, at the times when it all happened."""
+    imported = await fines.store.import_events(history_of(LINES))
+    assert imported.written == EVENTS
+    for line in LINES:
+        told = fine_of(line)
+        recorded = await fines.history(told.id)
+        assert line_of(told.id, [each.event for each in recorded]) == line
+        assert [each.occurred_at for each in recorded] == [each.event.at for each in recorded]
