@@ -172,19 +172,27 @@ async def test_a_connection_that_was_cut_while_it_was_idle_is_replaced(
     postgres_url: str, postgres_schema: str
 ) -> None:
     """Nobody is told of it, whether it waited in the pool or beside it."""
-    async with opened(postgres_url, postgres_schema) as store:
+    async with opened(postgres_url, postgres_schema, max_connections=8) as store:
         await asyncio.gather(*(store.append([an_append(f"a{n}")]) for n in range(8)))
-        idle = list(store._connections._hot)
-        assert idle
+        await asyncio.gather(*(store.read("a1") for _ in range(8)))
         other = await asyncpg.connect(postgres_url)
-        for connection in idle:
+        for connection in store._connections._hot:
             await other.fetchval("SELECT pg_terminate_backend($1)", connection.get_server_pid())
         await other.close()
+        cut = len(store._connections._hot)
+        assert cut
         async with asyncio.timeout(5):
-            while not all(connection.is_closed() for connection in idle):
+            while _size(store) > 8 - cut:
                 await asyncio.sleep(0.01)
         await asyncio.gather(*(store.append([an_append(f"a{n}", 1)]) for n in range(8)))
+        await asyncio.gather(*(store.read("a1") for _ in range(8)))
         assert len((await store.read_all()).events) == 16
+
+
+def _size(store: PostgresStore) -> int:
+    use = store._connections.use()
+    assert use is not None
+    return use.size
 
 
 @pytest.mark.parametrize("callers", [1, 20])

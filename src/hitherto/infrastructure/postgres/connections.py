@@ -136,9 +136,9 @@ class Connections:
     async def _acquire(self, pool: Any) -> Any:
         while self._hot:
             connection = self._hot.pop()
-            if not connection.is_closed():
-                return connection
-            await pool.release(connection)
+            with suppress(asyncpg.InterfaceError):  # The pool took it back when it was cut.
+                if not connection.is_closed():
+                    return connection
         self._in_line += 1
         try:
             return await pool.acquire()
