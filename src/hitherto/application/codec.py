@@ -22,6 +22,14 @@ MAX_PAYLOAD = 1024 * 1024
 _NO_METADATA = Metadata()
 
 
+def unknown_aggregate_type(which: str, aggregate_type: str) -> EventSerializationFailed:
+    """The error for an event whose classes no repository has told the store."""
+    return EventSerializationFailed(
+        f"{which} is of the aggregate type {aggregate_type!r}, which no repository of this store "
+        "knows: make one"
+    )
+
+
 class JsonCodec:
     """JSON through msgspec: Decimal as text, datetime in ISO 8601, bytes in base64.
 

@@ -9,9 +9,10 @@ from uuid import UUID
 
 import msgspec
 
+from hitherto.application.codec import unknown_aggregate_type
 from hitherto.application.records import PlacedEvent, utc
 from hitherto.domain.recorded import PastEvent, RecordedEvent
-from hitherto.errors import EventSerializationFailed, InvalidInput
+from hitherto.errors import InvalidInput
 
 if TYPE_CHECKING:
     from hitherto.application.store import Store
@@ -44,11 +45,7 @@ def in_silence(_: Imported) -> None:
     """Tells nobody of the progress."""
 
 
-async def import_events(
-    store: "Store",
-    events: History,
-    progress: Progress,
-) -> Imported:
+async def import_events(store: "Store", events: History, progress: Progress) -> Imported:
     """See `Store.import_events`."""
     done = Imported()
     writing: asyncio.Task[None] | None = None
@@ -89,9 +86,7 @@ async def _chunks(store: "Store", events: History) -> AsyncIterator[list[PlacedE
         yield chunk
 
 
-async def _each(
-    events: History,
-) -> AsyncIterator[Past]:
+async def _each(events: History) -> AsyncIterator[Past]:
     if isinstance(events, AsyncIterable):
         async for event in events:
             yield event
@@ -112,10 +107,8 @@ def encoded(store: "Store", past: Past) -> PlacedEvent:
     """
     serializer = store.known_serializer(past.aggregate_type)
     if serializer is None:
-        raise EventSerializationFailed(
-            f"version {past.version} of {past.aggregate_id!r} is of the aggregate type "
-            f"{past.aggregate_type!r}, which no repository of this store knows: make one"
-        )
+        which = f"version {past.version} of {past.aggregate_id!r}"
+        raise unknown_aggregate_type(which, past.aggregate_type)
     event = past.event
     if type(event) not in serializer.definition.event_classes:
         raise InvalidInput(

@@ -9,10 +9,9 @@ from uuid import UUID
 import msgspec
 
 from hitherto.domain.event import MAX_SCHEMA_VERSION
-from hitherto.domain.identifiers import check_identifier
+from hitherto.domain.identifiers import check_identifier, type_mismatch
 from hitherto.errors import (
     AggregateError,
-    AggregateIDMismatch,
     AggregateVersionConflict,
     InvalidInput,
 )
@@ -240,10 +239,7 @@ def check_page(
 def refusal(append: Append, actual: int, actual_type: str | None) -> AggregateError:
     """The error for an append that lost against what the store holds."""
     if actual_type is not None and actual_type != append.aggregate_type:
-        return AggregateIDMismatch(
-            f"{append.aggregate_id!r} is a {actual_type}, not a {append.aggregate_type}: "
-            "an id belongs to one type of aggregate"
-        )
+        return type_mismatch(append.aggregate_id, actual_type, append.aggregate_type)
     return AggregateVersionConflict(append.aggregate_id, append.expected_version, actual)
 
 
@@ -266,10 +262,7 @@ def divided(
     for event in events:
         head, aggregate_type = latest.get(event.aggregate_id, (0, event.aggregate_type))
         if aggregate_type != event.aggregate_type:
-            raise AggregateIDMismatch(
-                f"{event.aggregate_id!r} is a {aggregate_type}, not a {event.aggregate_type}: "
-                "an id belongs to one type of aggregate"
-            )
+            raise type_mismatch(event.aggregate_id, aggregate_type, event.aggregate_type)
         if event.version == head + 1:
             latest[event.aggregate_id] = (event.version, aggregate_type)
             fresh.append(event)

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 import uuid_utils
 
-from hitherto.application.codec import JsonCodec, Serializer
+from hitherto.application.codec import JsonCodec, Serializer, unknown_aggregate_type
 from hitherto.application.importing import History, Imported, Progress, import_events, in_silence
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.ports import Backend, Clock, Codec, IdFactory
@@ -20,7 +20,6 @@ from hitherto.domain.definition import Definition
 from hitherto.domain.event import Event
 from hitherto.domain.identifiers import check_identifier
 from hitherto.domain.recorded import RecordedEvent
-from hitherto.errors import EventSerializationFailed
 
 _UNKNOWN = SafeUUID.unknown
 
@@ -221,9 +220,8 @@ class Store:
     def _recorded(self, stored: StoredEvent) -> RecordedEvent[Event]:
         serializer = self._serializers.get(stored.aggregate_type)
         if serializer is None:
-            raise EventSerializationFailed(
-                f"event {stored.event_type!r} of {stored.aggregate_id!r} at version "
-                f"{stored.version} is of the aggregate type {stored.aggregate_type!r}, which no "
-                "repository of this store knows: make one"
+            which = f"event {stored.event_type!r} of {stored.aggregate_id!r}"
+            raise unknown_aggregate_type(
+                f"{which} at version {stored.version}", stored.aggregate_type
             )
         return serializer.recorded(stored)

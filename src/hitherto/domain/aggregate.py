@@ -13,7 +13,7 @@ import msgspec
 
 from hitherto.domain.definition import Definition, base_arguments, events_of, is_open
 from hitherto.domain.event import Event
-from hitherto.domain.identifiers import check_identifier
+from hitherto.domain.identifiers import check_identifier, type_mismatch
 from hitherto.domain.recorded import RecordedEvent
 from hitherto.errors import AggregateIDMismatch, InvalidAggregateState, InvalidInput
 
@@ -203,10 +203,7 @@ class Aggregate(Generic[E]):
 def check_aggregate_type(definition: Definition, aggregate_id: str, stored_type: str) -> None:
     """Raise `AggregateIDMismatch` unless `stored_type` is the definition's own."""
     if stored_type != definition.aggregate_type:
-        raise AggregateIDMismatch(
-            f"{aggregate_id!r} is a {stored_type}, not a {definition.aggregate_type}: "
-            "an id belongs to one type of aggregate"
-        )
+        raise type_mismatch(aggregate_id, stored_type, definition.aggregate_type)
 
 
 def _state_fields(cls: type) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """What may be an id or a stored type name."""
 
-from hitherto.errors import InvalidInput
+from hitherto.errors import AggregateIDMismatch, InvalidInput
 
 MAX_LENGTH = 255
 
@@ -30,3 +30,11 @@ def check_identifier(what: str, value: object) -> str:
     except UnicodeEncodeError:
         raise InvalidInput(f"{what} contains a lone surrogate, not valid text: {value!r}") from None
     return value
+
+
+def type_mismatch(aggregate_id: str, stored_type: str, own_type: str) -> AggregateIDMismatch:
+    """The error for an id that is stored under another type than the one asked for."""
+    return AggregateIDMismatch(
+        f"{aggregate_id!r} is a {stored_type}, not a {own_type}: "
+        "an id belongs to one type of aggregate"
+    )
