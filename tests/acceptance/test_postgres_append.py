@@ -93,7 +93,7 @@ async def test_an_open_transaction_on_one_aggregate_stalls_no_other(
     free = await outcomes(*(append(store, an_append(f"free-{n}")) for n in range(50)))
     assert not any(isinstance(result, Exception) for result in free)
     assert not any(each.done() for each in blocked)
-    async with asyncio.timeout(1.5):
+    async with asyncio.timeout(3):
         for result in await outcomes(*blocked):
             assert isinstance(result, AggregateLocked)
     await other("ROLLBACK")
