@@ -1,9 +1,9 @@
 """Event sourcing for Python: aggregates, kept as their events in PostgreSQL or SQLite."""
 
 from hitherto.application.codec import JsonCodec
+from hitherto.application.health import Health
 from hitherto.application.importing import Imported
 from hitherto.application.instrumentation import Instrumentation
-from hitherto.application.records import Health
 from hitherto.application.repository import Repository
 from hitherto.application.store import Store
 from hitherto.connect import Settings, connect

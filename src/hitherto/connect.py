@@ -13,6 +13,7 @@ from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.ports import Backend, Clock, Codec, IdFactory
 from hitherto.application.store import Store, time_ordered_id, utc_now
 from hitherto.errors import ConfigurationError
+from hitherto.infrastructure.resilience import Resilient
 from hitherto.infrastructure.urls import without_password
 
 _VARIABLES = {
@@ -25,6 +26,7 @@ _RANGES = {
     "max_connections": (1, 10_000),
     "batch_size": (1, 10_000),
     "snapshot_threshold": (1, 1_000_000_000),
+    "breaker_threshold": (1, 1_000_000),
     "max_payload": (1, 256 * 1024 * 1024),
 }
 _URLS = "sqlite:///path, postgresql://…, postgres://… or memory:"
@@ -43,6 +45,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             (``EVENT_STORE_SNAPSHOT_THRESHOLD``).
         schema: The PostgreSQL schema that holds the tables.
         connect_timeout: Seconds until a server that does not answer is unavailable.
+        timeout: Seconds that one call of the store may take, its retries included.
+        breaker_threshold: How many calls in a row must fail until the circuit breaker opens.
+        breaker_cooldown: Seconds until it lets a call through, to see.
+        migrate: Whether to make or migrate the tables, or only to look whether they are there.
         max_payload: The longest event or snapshot, in bytes of JSON.
 
     Raises:
@@ -55,18 +61,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_threshold: int = 100
     schema: str = "public"
     connect_timeout: float = 10.0
+    timeout: float = 30.0
+    breaker_threshold: int = 5
+    breaker_cooldown: float = 5.0
+    migrate: bool = True
     max_payload: int = MAX_PAYLOAD
 
     def __post_init__(self) -> None:
         for name in _RANGES:
             _check_range(name, getattr(self, name))
-        _check_timeout(self.connect_timeout)
+        for name in ("connect_timeout", "timeout", "breaker_cooldown"):
+            _check_seconds(name, getattr(self, name))
         _check_url("url", self.url)
 
     def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
         values = {name: getattr(self, name) for name in self.__struct_fields__}
-        values["url"] = without_password(self.url)
-        return f"Settings({', '.join(f'{name}={value!r}' for name, value in values.items())})"
+        return list({**values, "url": without_password(self.url)}.items())
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> Self:
@@ -93,6 +106,10 @@ def connect(
     snapshot_threshold: int | None = None,
     schema: str | None = None,
     connect_timeout: float | None = None,
+    timeout: float | None = None,
+    breaker_threshold: int | None = None,
+    breaker_cooldown: float | None = None,
+    migrate: bool = True,
     max_payload: int | None = None,
     codec: Codec | None = None,
     clock: Clock = utc_now,
@@ -105,11 +122,15 @@ def connect(
     Args:
         url: ``sqlite:///path``, ``postgresql://…``, ``postgres://…`` or ``memory:``; left out:
             ``DATABASE_URL``, else ``sqlite:///hitherto.db``.
-        max_connections: See `Settings`, as for the next five; left out: the environment's.
+        max_connections: See `Settings`, as for the next nine; left out: the environment's.
         batch_size: See `Settings`.
         snapshot_threshold: See `Settings`.
         schema: See `Settings`.
         connect_timeout: See `Settings`.
+        timeout: See `Settings`.
+        breaker_threshold: See `Settings`.
+        breaker_cooldown: See `Settings`.
+        migrate: See `Settings`.
         max_payload: See `Settings`; it applies to the default codec.
         codec: How values become JSON text.
         clock: Tells the time of a save, with a time zone.
@@ -128,36 +149,53 @@ def connect(
         snapshot_threshold=snapshot_threshold,
         schema=schema,
         connect_timeout=connect_timeout,
+        timeout=timeout,
+        breaker_threshold=breaker_threshold,
+        breaker_cooldown=breaker_cooldown,
+        migrate=migrate,
         max_payload=max_payload,
     )
+    hooks = instrumentation or Instrumentation()
+    backend = Resilient(
+        _backend(settings, hooks),
+        timeout=settings.timeout,
+        breaker_threshold=settings.breaker_threshold,
+        breaker_cooldown=settings.breaker_cooldown,
+        instrumentation=hooks,
+        logger=logger,
+    )
     return Store(
-        _backend(settings),
+        backend,
         codec=codec or JsonCodec(max_payload=settings.max_payload),
         clock=clock,
         new_id=new_id,
-        instrumentation=instrumentation,
+        instrumentation=hooks,
         logger=logger,
         snapshot_threshold=settings.snapshot_threshold,
     )
 
 
-def _backend(settings: Settings) -> Backend:
+def _backend(settings: Settings, hooks: Instrumentation) -> Backend:
     scheme = settings.url.partition(":")[0]
     if scheme == "sqlite":
         from hitherto.infrastructure.sqlite import SqliteStore  # noqa: PLC0415
 
         path = unquote(settings.url.removeprefix("sqlite:///"))
         return SqliteStore(
-            path, max_readers=settings.max_connections, batch_size=settings.batch_size
+            path,
+            max_readers=settings.max_connections,
+            batch_size=settings.batch_size,
+            migrate=settings.migrate,
+            instrumentation=hooks,
         )
     if scheme == "memory":
         from hitherto.infrastructure.memory import MemoryStore  # noqa: PLC0415
 
         return MemoryStore()
-    return _postgres(settings)
+    return _postgres(settings, hooks)
 
 
-def _postgres(settings: Settings) -> Backend:
+def _postgres(settings: Settings, hooks: Instrumentation) -> Backend:
     try:
         from hitherto.infrastructure.postgres import PostgresStore  # noqa: PLC0415
     except ModuleNotFoundError as error:
@@ -170,6 +208,8 @@ def _postgres(settings: Settings) -> Backend:
         max_connections=settings.max_connections,
         connect_timeout=settings.connect_timeout,
         batch_size=settings.batch_size,
+        migrate=settings.migrate,
+        instrumentation=hooks,
     )
 
 
@@ -190,12 +230,11 @@ def _parsed(name: str, variable: str, text: str) -> str | int:
 def _check_url(source: str, url: Any) -> None:
     """What can be told of a URL without connecting; `source` is the argument or the variable."""
     if not isinstance(url, str):
-        raise ConfigurationError(f"{source}={url!r} is not a str: use {_URLS}")
+        raise ConfigurationError(f"{source}=… is a {type(url).__name__}, not a str: use {_URLS}")
     if url.startswith("sqlite:"):
         _check_sqlite_url(source, url)
     elif url != "memory:" and not url.startswith(("postgresql://", "postgres://")):
-        shown = without_password(url) if ":" in url else url
-        raise ConfigurationError(f"{source}={shown!r} is no store's URL: use {_URLS}")
+        raise ConfigurationError(f"{source}={_shown(url)!r} is no store's URL: use {_URLS}")
 
 
 def _check_sqlite_url(source: str, url: str) -> None:
@@ -203,16 +242,22 @@ def _check_sqlite_url(source: str, url: str) -> None:
     path = unquote(quoted)
     if quoted == url or not path or "\0" in path or {"?", "#"}.intersection(quoted):
         raise ConfigurationError(
-            f"{source}={url!r}: write sqlite:///relative/path or sqlite:////absolute/path, "
+            f"{source}={_shown(url)!r}: write sqlite:///relative/path or sqlite:////absolute/path, "
             "without a host and a query, and with %3F for ? and %23 for #"
         )
     if path == ":memory:":
         raise ConfigurationError(f"{source}={url!r}: for a store in memory use the URL memory:")
 
 
-def _check_timeout(value: Any) -> None:
+def _shown(url: str) -> str:
+    """A URL that is none of a store's; a mere path helps to see what was meant."""
+    harmless = set("@:=?").isdisjoint(url.removeprefix("sqlite:"))
+    return url if harmless else without_password(url)
+
+
+def _check_seconds(name: str, value: Any) -> None:
     if not isinstance(value, int | float) or not value > 0:
-        raise ConfigurationError(f"connect_timeout={value!r}: give seconds, a number above 0")
+        raise ConfigurationError(f"{name}={value!r}: give seconds, a number above 0")
 
 
 def _check_range(name: str, value: Any) -> None:

@@ -101,7 +101,20 @@ class EventStoreError(HithertoError):
 
 
 class EventStoreUnavailable(EventStoreError):
-    """The store cannot be reached, or the connection broke under the operation."""
+    """The store cannot be reached, or the connection broke under the operation.
+
+    Attributes:
+        transient: Whether it may pass by itself; not so a wrong password or a closed store.
+        retry_after: Seconds until the circuit breaker lets a call through again; None where it
+            is not the breaker that refuses.
+    """
+
+    def __init__(
+        self, message: str, *, transient: bool = True, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.transient = transient
+        self.retry_after = retry_after
 
 
 class EventSerializationFailed(EventStoreError):

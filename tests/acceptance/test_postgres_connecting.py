@@ -16,6 +16,7 @@ from tests.servers import PostgresCluster, start_cluster
 
 from hitherto import EventStoreUnavailable, HithertoError
 from hitherto.infrastructure.postgres import PostgresStore
+from hitherto.infrastructure.resilience import Resilient
 
 pytestmark = pytest.mark.integration
 
@@ -199,9 +200,9 @@ def _size(store: PostgresStore) -> int:
 async def test_a_caller_can_give_up_on_a_server_that_hangs(
     strict: PostgresCluster, postgres_schema: str, callers: int
 ) -> None:
-    """Without an answer even to the cancellation; when it goes on, so does the store."""
+    """At once, though not even the cancellation is answered; when it goes on, so does the store."""
     url = with_password(strict, "right%20s3cret")
-    async with opened(url, postgres_schema, connect_timeout=0.5) as store:
+    async with opened(url, postgres_schema, connect_timeout=60) as store:
         await store.read("a")  # so that a connection is open
         appends = [an_append(f"a{number}") for number in range(callers)]
         with hanging(strict, url):
@@ -212,6 +213,36 @@ async def test_a_caller_can_give_up_on_a_server_that_hangs(
         async with asyncio.timeout(8):
             await asyncio.gather(*(store.append([each]) for each in appends))
         assert len((await store.read_all()).events) == callers
+
+
+async def test_a_group_can_be_given_up_on_a_server_that_hangs(
+    strict: PostgresCluster, postgres_schema: str
+) -> None:
+    """In the middle of its transaction, too; the deadline is such a caller."""
+    url = with_password(strict, "right%20s3cret")
+    async with opened(url, postgres_schema, connect_timeout=60) as behind:
+        store = Resilient(behind, timeout=0.5)
+        await store.read("a")  # so that a connection is open
+        large = an_append("a", count=300)
+        with hanging(strict, url):
+            async with asyncio.timeout(8):
+                with pytest.raises(EventStoreUnavailable, match=r"no answer to append"):
+                    await store.append([large])
+        async with asyncio.timeout(8):
+            assert await store.append([large]) == (await store.watermark(),)
+
+
+async def test_the_system_notices_a_server_that_is_gone_without_a_word(
+    postgres_url: str, postgres_schema: str
+) -> None:
+    """The connection breaks when what was sent stays unconfirmed, or silence unexplained."""
+    async with opened(postgres_url, postgres_schema) as store:
+        await store.read("a")
+        transport = store._connections._hot[0]._transport
+        sock: socket.socket = transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 5
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000
 
 
 async def test_the_health_check_of_a_server_that_hangs_answers(

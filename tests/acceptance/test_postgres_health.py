@@ -8,7 +8,7 @@ from tests.acceptance.postgres_stores import opened
 from tests.acceptance.postgres_writers import Writer, an_append, writers
 from tests.servers import start_cluster
 
-from hitherto.application.records import Health
+from hitherto.application.health import Health
 from hitherto.infrastructure.postgres import PostgresStore
 from hitherto.infrastructure.postgres import store as module
 

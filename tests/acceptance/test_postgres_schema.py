@@ -155,6 +155,26 @@ async def test_tables_newer_than_the_code_are_refused(
             pass
 
 
+async def test_a_store_that_may_not_migrate_only_looks(
+    postgres_url: str, postgres_schema: str, admin: Any
+) -> None:
+    """Tables that are missing or old are told, with the remedy; nothing is made."""
+    schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = $1"
+    with pytest.raises(SchemaMismatch, match=r"have version 0, .*migrate=True"):
+        async with opened(postgres_url, postgres_schema, migrate=False):
+            pass
+    assert await admin.fetchval(schemas, postgres_schema) == 0
+    async with opened(postgres_url, postgres_schema):
+        pass
+    await admin.execute(f"DELETE FROM {postgres_schema}.hitherto_migrations WHERE version > 2")
+    with pytest.raises(SchemaMismatch, match=r"have version 2, .*migrate=True"):
+        async with opened(postgres_url, postgres_schema, migrate=False):
+            pass
+    await admin.execute(f"INSERT INTO {postgres_schema}.hitherto_migrations VALUES (3)")
+    async with opened(postgres_url, postgres_schema, migrate=False) as store:
+        assert await store.append([an_append("a")]) == (1,)
+
+
 async def test_a_database_that_is_not_in_utf8_is_refused(
     postgres_url: str, postgres_schema: str, admin: Any
 ) -> None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import pytest_asyncio
 
 from hitherto.infrastructure.memory import MemoryStore
+from hitherto.infrastructure.resilience import Resilient
 from hitherto.testing import RepositoryContract, StoreContract, check_store
 
 
@@ -31,6 +32,15 @@ class TestStore(OnMemory, StoreContract):
 
 class TestRepository(OnMemory, RepositoryContract):
     pass
+
+
+class TestResilientStore(StoreContract):
+    """What `connect` puts around every backend changes nothing of it."""
+
+    @pytest_asyncio.fixture
+    async def backend(self) -> AsyncGenerator[Resilient]:
+        async with opened() as store:
+            yield Resilient(store)
 
 
 def test_it_agrees_with_a_plain_model() -> None:

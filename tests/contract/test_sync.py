@@ -42,6 +42,8 @@ class BackendBehind(InThread):
         if name in {"open", "close"}:
             return super().__getattr__(name)
         store: sync.Store = self.blocking
+        if name == "usage":
+            return store._async.backend.usage
 
         async def call(*arguments: Any, **options: Any) -> Any:
             method = getattr(store._async.backend, name)

@@ -62,7 +62,8 @@ class Following(MemoryStore):
     """Another door to what a sync store's memory backend holds."""
 
     def __init__(self, store: Store) -> None:
-        vars(self).update(vars(store._async.backend))
+        resilient: Any = store._async.backend
+        vars(self).update(vars(resilient.backend))
 
 
 class Stuck(MemoryStore):

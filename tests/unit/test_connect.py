@@ -13,11 +13,14 @@ from hitherto import (
     Instrumentation,
     JsonCodec,
     Settings,
+    Store,
     connect,
 )
+from hitherto.application.ports import Backend
 from hitherto.application.store import utc_now
 from hitherto.infrastructure.memory import MemoryStore
 from hitherto.infrastructure.postgres import PostgresStore
+from hitherto.infrastructure.resilience import Resilient
 from hitherto.infrastructure.sqlite import SqliteStore
 
 VARIABLES = (
@@ -27,6 +30,12 @@ VARIABLES = (
     "EVENT_STORE_SNAPSHOT_THRESHOLD",
 )
 PACKAGE = "hitherto.infrastructure.postgres"
+
+
+def behind(store: Store) -> Backend:
+    """What does the work of a store."""
+    assert isinstance(store.backend, Resilient)
+    return store.backend.backend
 
 
 @pytest.fixture(autouse=True)
@@ -118,7 +127,7 @@ class TestSettings:
         assert "secret" not in str(wrong.value)
         with pytest.raises(ConfigurationError, match=f"^url='{shown}'"):
             connect(url)
-        assert isinstance(connect("memory:").backend, MemoryStore)
+        assert isinstance(behind(connect("memory:")), MemoryStore)
 
     def test_their_repr_hides_the_password(self) -> None:
         """It may be logged."""
@@ -131,13 +140,13 @@ class TestBackends:
     def test_memory_is_a_store_of_its_own(self) -> None:
         """A new one each time."""
         first, second = connect("memory:"), connect("memory:")
-        assert isinstance(first.backend, MemoryStore)
-        assert first.backend is not second.backend
+        assert isinstance(behind(first), MemoryStore)
+        assert behind(first) is not behind(second)
 
     @pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
     def test_postgresql_has_two_names(self, scheme: str) -> None:
         """Nothing is contacted: there is no such host."""
-        assert isinstance(connect(f"{scheme}://nobody.invalid/db").backend, PostgresStore)
+        assert isinstance(behind(connect(f"{scheme}://nobody.invalid/db")), PostgresStore)
 
     async def test_an_sqlite_path_may_be_relative_or_absolute(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -148,7 +157,7 @@ class TestBackends:
         urls = ["sqlite:///data/a.db", f"sqlite:///{tmp_path}/b.db", "sqlite:///a%20b%3F%23c.db"]
         for url in urls:
             async with connect(url) as store:
-                assert isinstance(store.backend, SqliteStore)
+                assert isinstance(behind(store), SqliteStore)
         for name in ("data/a.db", "b.db", "a b?#c.db"):
             assert (tmp_path / name).exists()
 
@@ -160,7 +169,7 @@ class TestBackends:
         async with connect():
             assert (tmp_path / "hitherto.db").exists()
         monkeypatch.setenv("DATABASE_URL", "memory:")
-        assert isinstance(connect().backend, MemoryStore)
+        assert isinstance(behind(connect()), MemoryStore)
 
     @pytest.mark.parametrize(
         ("url", "told"),
@@ -203,7 +212,15 @@ class TestSurroundings:
         assert connect("memory:").snapshot_threshold == 7
         assert connect("memory:", snapshot_threshold=8).snapshot_threshold == 8
         url = "postgresql://host/db"
-        backend: Any = connect(url, max_connections=3, connect_timeout=4.5, schema="mine").backend
+        store = connect(
+            url, max_connections=3, connect_timeout=4.5, schema="mine", timeout=2, migrate=False,
+            breaker_threshold=4, breaker_cooldown=0.5,
+        )  # fmt: skip
+        resilient: Any = store.backend
+        assert resilient._deadline.seconds == 2
+        assert (resilient._breaker._threshold, resilient._breaker._cooldown) == (4, 0.5)
+        backend: Any = behind(store)
+        assert not backend._schema._may_migrate
         assert (backend._connections._limit, backend._connections._timeout) == (3, 4.5)
         assert backend._schema.name == "mine"
 

@@ -22,7 +22,8 @@ from tests.unit.sync_world import (
 )
 
 import hitherto
-from hitherto.application.records import Append, Health
+from hitherto.application.health import Health
+from hitherto.application.records import Append
 from hitherto.infrastructure import background
 from hitherto.infrastructure.memory import MemoryStore
 from hitherto.sync import AggregateNotFound, EventStoreUnavailable, Repository, Store, connect

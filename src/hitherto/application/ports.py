@@ -9,15 +9,9 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from hitherto.application.records import (
-    Append,
-    Health,
-    LogPage,
-    PlacedEvent,
-    Snapshot,
-    StoredEvent,
-    Stream,
-)
+from hitherto.application.findings import Finding
+from hitherto.application.health import Health, Usage
+from hitherto.application.records import Append, LogPage, PlacedEvent, Snapshot, StoredEvent, Stream
 
 Clock = Callable[[], datetime]
 """Tells the time, with a time zone."""
@@ -146,12 +140,31 @@ class EventStore(Protocol):
         """
         ...
 
+    async def aggregate_ids(
+        self, aggregate_type: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[str]:
+        """The ids of one type of aggregate, in the order of their bytes; a page of them.
+
+        Args:
+            aggregate_type: The stored name.
+            after: Leave out this id, and those before it.
+            limit: The most.
+
+        Raises:
+            InvalidInput: A type, an id or a limit that makes no sense.
+        """
+        ...
+
     async def watermark(self) -> int:
         """The highest position up to which no event can appear any more."""
         ...
 
     async def health_check(self) -> Health:
         """The state of the store. It reports what is wrong; it does not raise."""
+        ...
+
+    def usage(self) -> Usage:
+        """What of it is in use now. It costs no I/O, and may be asked from any thread."""
         ...
 
 
@@ -175,6 +188,24 @@ class SnapshotStore(Protocol):
         """The snapshot that is kept of this aggregate."""
         ...
 
+    async def snapshot_ids(
+        self, aggregate_type: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[str]:
+        """The ids under which snapshots of one type are kept; see `EventStore.aggregate_ids`."""
+        ...
 
-class Backend(EventStore, SnapshotStore, Protocol):
-    """Both in one: what `connect` opens."""
+
+class Inspection(Protocol):
+    """Looks for damage."""
+
+    async def inspect(self) -> Sequence[Finding]:
+        """What is wrong with all that is stored, as far as it can be told without its classes.
+
+        It reads everything, and takes as long as that takes. A store that nobody has meddled with
+        gives nothing.
+        """
+        ...
+
+
+class Backend(EventStore, SnapshotStore, Inspection, Protocol):
+    """All in one: what `connect` opens."""

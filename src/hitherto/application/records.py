@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Literal, cast
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
@@ -155,37 +155,6 @@ class LogPage(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: int
 
 
-class PoolUse(msgspec.Struct, frozen=True, kw_only=True):
-    """Connections: how many are open, how many of these are idle, how many there may be."""
-
-    size: int
-    idle: int
-    limit: int
-
-
-class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of a store.
-
-    Attributes:
-        status: "unhealthy" when it cannot serve; "degraded" when it serves, but a promise or a
-            reader is at risk.
-        backend: Which kind of store.
-        latency: A round trip, in seconds.
-        schema_version: Of the tables; None where there are none.
-        pool: Use of its connections.
-        watermark_lag: How many allocated positions readers can't have yet.
-        problems: What is wrong, in sentences.
-    """
-
-    status: Literal["healthy", "degraded", "unhealthy"]
-    backend: str
-    latency: float | None = None
-    schema_version: int | None = None
-    pool: PoolUse | None = None
-    watermark_lag: int = 0
-    problems: tuple[str, ...] = ()
-
-
 def check_group(appends: Sequence[Append]) -> None:
     """Refuse an atomic group that is empty, names an aggregate twice or repeats an event id.
 
@@ -234,6 +203,19 @@ def check_page(
         raise InvalidInput(f"limit={limit}: give 1 … {MAX_VERSION}")
     _check_filter("event type", event_types)
     _check_filter("aggregate type", aggregate_types)
+
+
+def check_id_page(aggregate_type: str, after: str, limit: int) -> None:
+    """Refuse a page of aggregate ids that makes no sense.
+
+    Raises:
+        InvalidInput: A type or an id that there cannot be, or a limit below 1.
+    """
+    _check_type_name("aggregate type", aggregate_type)
+    if after:
+        check_identifier("aggregate id", after)
+    if not 1 <= limit <= MAX_VERSION:
+        raise InvalidInput(f"limit={limit}: give 1 … {MAX_VERSION}")
 
 
 def refusal(append: Append, actual: int, actual_type: str | None) -> AggregateError:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Generic, TypeVar, cast
 
-from hitherto.application.instrumentation import Instrumentation, timed
-from hitherto.application.records import MAX_VERSION, Health, Stream
+from hitherto.application.health import Health
+from hitherto.application.records import MAX_VERSION, Stream
 from hitherto.application.saving import prepare, saving, settle
 from hitherto.application.snapshots import SnapshotPolicy, Snapshots, every
 from hitherto.application.store import Store
@@ -69,6 +69,7 @@ class Repository(Generic[A]):
             raise InvalidInput(f"snapshot_every={snapshot_every}: give at least 1, or None")
         due = snapshot_when or (None if snapshot_every is None else every(snapshot_every))
         self.store = store
+        self._hooks = store.instrumentation
         self._new = aggregate
         self._definition = _definition(aggregate)
         self._type = self._definition.aggregate_type
@@ -89,7 +90,7 @@ class Repository(Generic[A]):
         check_identifier("aggregate id", id)
         if version is not None and not 1 <= version <= MAX_VERSION:
             raise InvalidInput(f"version={version}: give 1 … {MAX_VERSION}")
-        with self._timed("load"):
+        with self._operation("load", id):
             stream = await self.store.backend.load(
                 id, fingerprint=self._snapshots.fingerprint, to_version=version
             )
@@ -112,7 +113,7 @@ class Repository(Generic[A]):
         unique = list(dict.fromkeys(check_identifier("aggregate id", each) for each in ids))
         if not unique:
             return {}
-        with self._timed("load_many"):
+        with self._operation("load_many"):
             streams = await self.store.backend.load_many(
                 unique, fingerprint=self._snapshots.fingerprint
             )
@@ -162,8 +163,9 @@ class Repository(Generic[A]):
     ) -> T:
         """Load the aggregate, run `command` on it, and save; again if another writer was first.
 
-        Updates of one aggregate through one store take turns, rather than race and retry. After
-        an `EventStoreUnavailable` it is open whether the command's events are stored: calling
+        Updates of one aggregate through one store take turns, rather than race and retry. An
+        answer that is lost is settled inside, as for `save`, until the store's timeout. After an
+        `EventStoreUnavailable` it is open whether the command's events are stored: calling
         `update` again decides anew, and may store its effect twice. Where that must not be,
         load, decide and `save` yourself, and repeat the `save`.
 
@@ -202,7 +204,7 @@ class Repository(Generic[A]):
     async def exists(self, id: str) -> bool:
         """Whether there is an aggregate of this type under the id."""
         check_identifier("aggregate id", id)
-        with self._timed("exists"):
+        with self._operation("exists", id):
             first = await self.store.backend.read(id, limit=1)
         return bool(first) and first[0].aggregate_type == self._type
 
@@ -215,7 +217,7 @@ class Repository(Generic[A]):
             EventSerializationFailed: A stored event is unknown to this code.
         """
         check_identifier("aggregate id", id)
-        with self._timed("history"):
+        with self._operation("history", id):
             stored = await self.store.backend.read(id)
         if not stored:
             raise AggregateNotFound(id, self._type)
@@ -268,7 +270,8 @@ class Repository(Generic[A]):
         changed = {aggregate.id: aggregate for aggregate in aggregates if aggregate._unsaved}
         positions: dict[str, int] = {}
         if changed:
-            with self._timed(operation), saving(changed.values()):
+            only = next(iter(changed)) if len(changed) == 1 else None
+            with self._operation(operation, only), saving(changed.values()):
                 positions, events = await self._append(changed, metadata)
             for each, aggregate in changed.items():
                 if aggregate.definition is self._definition and not aggregate._unsaved:
@@ -293,12 +296,8 @@ class Repository(Generic[A]):
             self._hooks.events_saved(append.aggregate_type, len(append.events))
         return dict(zip(aggregates, positions, strict=True)), events
 
-    @property
-    def _hooks(self) -> Instrumentation:
-        return self.store.instrumentation
-
-    def _timed(self, operation: str) -> AbstractContextManager[None]:
-        return timed(self._hooks, operation, self._type)
+    def _operation(self, name: str, id: str | None = None) -> AbstractContextManager[object]:
+        return self._hooks.operation(name, self._type, id)
 
 
 def _definition(aggregate: object) -> Definition:

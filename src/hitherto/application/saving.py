@@ -42,6 +42,9 @@ def prepare(
     """
     inherited = current_metadata()
     flat = (inherited if metadata is None else metadata.over(inherited)).flat()
+    told = store.instrumentation.event_metadata()
+    if told:
+        flat = {**told, **flat}
     encoded = store.codec.encode(flat) if flat else None
     return [_append_of(store, aggregate, encoded) for aggregate in aggregates]
 

@@ -1,12 +1,13 @@
 """Snapshots of one kind of aggregate: when to take one, and which to trust."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from hitherto.application.fingerprint import fingerprint, state_struct
-from hitherto.application.instrumentation import timed
+from hitherto.application.logging import log_event
 from hitherto.application.records import Snapshot, Stream
 from hitherto.application.store import Store
 from hitherto.application.validation import first_difference
@@ -95,13 +96,24 @@ class Snapshots(Generic[A]):
             SnapshotNotSupported: The state would not come back as it is.
         """
         hooks = self._store.instrumentation
-        with timed(hooks, "snapshot", self._definition.aggregate_type):
+        with hooks.operation("snapshot", self._definition.aggregate_type, aggregate.id):
             snapshot = self._snapshot_of(aggregate)
             kept = await self._store.backend.save_snapshot(snapshot, replacing=replacing)
         aggregate._snapshot_version = snapshot.version
         if kept:
             hooks.snapshot_created(self._definition.aggregate_type)
         return kept
+
+    def difference(self, snapshot: Snapshot, aggregate: A) -> str | None:
+        """The first field that a snapshot has otherwise than the aggregate at its version has it.
+
+        Raises:
+            SnapshotNotSupported: The aggregate's state would not come back as it is.
+            ValueError, TypeError, RecursionError: The snapshot cannot be decoded.
+        """
+        found = self._decode(snapshot.data)
+        true = self._decode(self._snapshot_of(aggregate).data)
+        return None if found == true else first_difference(true, found)
 
     def _snapshot_of(self, aggregate: A) -> Snapshot:
         if self.fingerprint is None:
@@ -133,13 +145,14 @@ class Snapshots(Generic[A]):
             self._due = None  # Said once; trying it after each save would only cost.
 
     def _log(self, event: str, aggregate_id: str, **values: object) -> None:
-        named = {
-            "aggregate_type": self._definition.aggregate_type,
-            "aggregate_id": aggregate_id,
+        log_event(
+            self._store.logger,
+            logging.WARNING,
+            event,
+            aggregate_type=self._definition.aggregate_type,
+            aggregate_id=aggregate_id,
             **values,
-        }
-        pairs = " ".join(f"{name}={value!r}" for name, value in named.items())
-        self._store.logger.warning("%s %s", event, pairs)
+        )
 
 
 def _set_fields(state: msgspec.Struct) -> Mapping[str, Any]:

@@ -12,10 +12,11 @@ from weakref import WeakValueDictionary
 import uuid_utils
 
 from hitherto.application.codec import JsonCodec, Serializer, unknown_aggregate_type
+from hitherto.application.health import Health
 from hitherto.application.importing import History, Imported, Progress, import_events, in_silence
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.ports import Backend, Clock, Codec, IdFactory
-from hitherto.application.records import Health, LogPage, StoredEvent
+from hitherto.application.records import LogPage, StoredEvent
 from hitherto.domain.definition import Definition
 from hitherto.domain.event import Event
 from hitherto.domain.identifiers import check_identifier
@@ -97,9 +98,11 @@ class Store:
             SchemaMismatch: The tables are newer than this code, or may not be migrated.
         """
         await self.backend.open()
+        self.instrumentation.store_opened(self.backend.usage)
 
     async def close(self) -> None:
         """Let go of all connections and files; ``async with`` calls it."""
+        self.instrumentation.store_closed(self.backend.usage)
         await self.backend.close()
 
     def serializer(self, definition: Definition) -> Serializer[Any]:

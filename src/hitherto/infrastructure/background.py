@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from hitherto.application.logging import log_event
 from hitherto.application.ports import Backend
 from hitherto.errors import HithertoError
 
@@ -109,7 +110,8 @@ class Background:
             resting.cancel()
         left = len(self.opened) + len(self._unclosed)
         if left:
-            logging.getLogger("hitherto").warning("stores_left_open count=%d", left)
+            logger = logging.getLogger("hitherto")
+            log_event(logger, logging.WARNING, "stores_left_open", count=left)
 
     def resume(self) -> None:
         """Start operations again."""

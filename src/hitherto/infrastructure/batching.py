@@ -6,11 +6,13 @@ and the busier the store, the larger its batches.
 """
 
 import asyncio
+import copy
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.records import Append, refusal
 from hitherto.errors import AggregateLocked, EventStoreUnavailable, HithertoError
 
@@ -87,6 +89,7 @@ class GroupCommit:
         lanes: How many transactions may be under way at once.
         max_appends: The most appends in a batch; a hundred times as many may be under way or in
             the queue, and whoever comes then waits for room.
+        instrumentation: Is told of batches.
     """
 
     def __init__(
@@ -96,7 +99,9 @@ class GroupCommit:
         *,
         lanes: int,
         max_appends: int,
+        instrumentation: Instrumentation | None = None,
     ) -> None:
+        self._hooks = instrumentation or Instrumentation()
         self._write_batch = write_batch
         self._write_alone = write_alone
         self._max_appends = max_appends
@@ -107,6 +112,11 @@ class GroupCommit:
         self._tasks: set[asyncio.Task[None]] = set()
         self._drained: asyncio.Future[None] | None = None
         self._closing = False
+
+    @property
+    def queue_depth(self) -> int:
+        """How many appends wait for the next transaction."""
+        return len(self._queue)
 
     def open(self) -> None:
         """Coalesce appends from now on."""
@@ -142,7 +152,7 @@ class GroupCommit:
             self._free_lanes -= 1
             try:
                 position = await self._write_alone(append)
-                self._refuse_rivals([append])
+                self._written([append])
             except AggregateLocked:
                 position = None
             finally:
@@ -163,7 +173,7 @@ class GroupCommit:
                 if entry.append.aggregate_id == append.aggregate_id:
                     entry.settle(_copy(error))
             raise
-        self._refuse_rivals([append])
+        self._written([append])
         return position
 
     async def _write_entry(self, entry: _Entry) -> None:
@@ -216,7 +226,7 @@ class GroupCommit:
             settled.append(entry.append)
             if isinstance(outcome, int):
                 won.append(entry.append)
-        self._refuse_rivals(won)
+        self._written(won)
         self._release(settled)
 
     def _next_batch(self) -> list[_Entry]:
@@ -242,6 +252,12 @@ class GroupCommit:
         self._queue.extendleft(reversed(later))
         batch.sort(key=lambda entry: entry.append.aggregate_id)
         return batch
+
+    def _written(self, won: Sequence[Append]) -> None:
+        """A transaction has written these, and perhaps refused others."""
+        if won:
+            self._hooks.batch_written(len(won), sum([len(append.events) for append in won]))
+        self._refuse_rivals(won)
 
     def _refuse_rivals(self, won: Sequence[Append]) -> None:
         """Tell who waits to write a version that was just written that it has lost."""
@@ -295,6 +311,6 @@ def _outcomes(work: "asyncio.Future[Sequence[Outcome]]", count: int) -> Sequence
 
 def _copy(error: HithertoError) -> HithertoError:
     """For each caller one of its own: a raised error carries its caller's traceback."""
-    copy = type(error)(*error.args)
-    copy.__cause__ = error.__cause__
-    return copy
+    own = copy.copy(error)
+    own.__cause__ = error.__cause__
+    return own

@@ -3,16 +3,10 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from hitherto.application.findings import Finding
+from hitherto.application.health import Health, Usage
 from hitherto.application.ports import Backend
-from hitherto.application.records import (
-    Append,
-    Health,
-    LogPage,
-    PlacedEvent,
-    Snapshot,
-    StoredEvent,
-    Stream,
-)
+from hitherto.application.records import Append, LogPage, PlacedEvent, Snapshot, StoredEvent, Stream
 from hitherto.errors import EventStoreUnavailable
 
 
@@ -113,6 +107,13 @@ class Probe:
             after=after, limit=limit, event_types=event_types, aggregate_types=aggregate_types
         )
 
+    async def aggregate_ids(
+        self, aggregate_type: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[str]:
+        """See `EventStore.aggregate_ids`."""
+        await self._called("aggregate_ids")
+        return await self.backend.aggregate_ids(aggregate_type, after=after, limit=limit)
+
     async def watermark(self) -> int:
         """See `EventStore.watermark`."""
         await self._called("watermark")
@@ -123,6 +124,10 @@ class Probe:
         await self._called("health_check")
         return await self.backend.health_check()
 
+    def usage(self) -> Usage:
+        """See `EventStore.usage`."""
+        return self.backend.usage()
+
     async def save_snapshot(self, snapshot: Snapshot, *, replacing: int | None = None) -> bool:
         """See `SnapshotStore.save_snapshot`."""
         await self._called("save_snapshot")
@@ -132,6 +137,18 @@ class Probe:
         """See `SnapshotStore.read_snapshot`."""
         await self._called("read_snapshot")
         return await self.backend.read_snapshot(aggregate_id)
+
+    async def snapshot_ids(
+        self, aggregate_type: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[str]:
+        """See `SnapshotStore.snapshot_ids`."""
+        await self._called("snapshot_ids")
+        return await self.backend.snapshot_ids(aggregate_type, after=after, limit=limit)
+
+    async def inspect(self) -> Sequence[Finding]:
+        """See `Inspection.inspect`."""
+        await self._called("inspect")
+        return await self.backend.inspect()
 
     async def _called(self, method: str) -> None:
         self.calls.append(method)

@@ -12,6 +12,7 @@ from hitherto import Repository, connect
 from hitherto.cli.app import run
 from hitherto.examples.traffic_fines import Fine, fine_of, sample_lines
 from hitherto.infrastructure import postgres, sqlite
+from hitherto.infrastructure.postgres.roles import roles_sql
 from hitherto.infrastructure.sql import migrations
 
 PACKAGE = "hitherto.infrastructure.postgres"
@@ -129,6 +130,54 @@ def test_an_impossible_name_is_refused(name: str, capsys: pytest.CaptureFixture[
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("hitherto: schema=")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "schema", "prefix"),
+    [
+        ([], "public", "hitherto"),
+        (["--schema", "it's"], "it's", "it's"),
+        (["--schema", "shop", "--role-prefix", "till"], "shop", "till"),
+        (["--schema", "{owner}", "--role-prefix", "p" * 56], "{owner}", "p" * 56),
+    ],
+)
+def test_roles_follow_the_tables(
+    arguments: list[str], schema: str, prefix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Named after the schema, or as is said."""
+    assert run(["schema", "--roles", *arguments]) == 0
+    out, err = capsys.readouterr()
+    assert (out, err) == (f"{postgres.schema_sql(schema)}\n\n{roles_sql(schema, prefix)}\n", "")
+    for role in ("owner", "writer", "reader"):
+        assert f'CREATE ROLE "{prefix}_{role}" NOLOGIN;' in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--role-prefix", "shop"], "give --roles"),
+        (["--roles", "--backend", "sqlite"], "SQLite knows no roles"),
+        (["--roles", "--role-prefix", ""], "1 to 56 bytes"),
+        (["--roles", "--schema", "x" * 57], "1 to 56 bytes"),
+        (["--roles", "--role-prefix", "é" * 29], "1 to 56 bytes"),
+        (["--roles", "--role-prefix", "pg"], "does not begin with pg_"),
+        (["--roles", "--role-prefix", "pg_shop"], "does not begin with pg_"),
+        (["--roles", "--role-prefix", "a$roles$b"], "a$roles$b"),
+        (["--roles", "--role-prefix", "\0"], "1 to 56 bytes"),
+        (["--roles", "--role-prefix", "\udcff"], "1 to 56 bytes"),
+        (["--roles", "--schema", "", "--role-prefix", "shop"], "schema=''"),
+    ],
+)
+def test_roles_that_cannot_be_are_refused(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line on stderr; nothing is printed that might be run."""
+    assert run(["schema", *arguments]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("hitherto: ")
+    assert told in err
     assert err.count("\n") == 1
 
 

@@ -1,18 +1,24 @@
 """Metrics by the names of the specification, scraped as Prometheus does it."""
 
+import asyncio
 import importlib
 import re
+import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from examples.users import User
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, Counter, start_http_server
 
-from hitherto import AggregateVersionConflict, Repository, connect
-from hitherto.infrastructure.prometheus import PrometheusInstrumentation
+from hitherto import AggregateVersionConflict, EventStoreUnavailable, Repository, connect
+from hitherto.application.health import PoolUse, Usage
+from hitherto.infrastructure import late_metrics
+from hitherto.infrastructure.prometheus import BUCKETS, PrometheusInstrumentation
 
 Scrape = Callable[[], dict[str, float]]
 
@@ -76,10 +82,64 @@ async def test_the_metrics_of_the_specification_are_scraped(
     assert found[f'{duration}_sum{{aggregate_type="User",operation="save"}}'] > 0
 
 
+async def test_a_store_under_load_is_scraped(
+    registry: CollectorRegistry, scrape: Scrape, tmp_path: Path
+) -> None:
+    """While it works, too; in the end nothing is missing, and nothing counted twice."""
+    hooks = PrometheusInstrumentation(registry)
+    seen: list[float] = []
+    async with connect(
+        f"sqlite:///{tmp_path}/store.db", instrumentation=hooks, max_connections=3
+    ) as store:
+        users = Repository(store, User, snapshot_every=2)
+
+        async def work(number: int) -> None:
+            user = User.create(f"user-{number}", "ada@example.com", "Ada")
+            await users.save(user)
+            await users.update(user.id, lambda user: user.rename("Grace"))
+            if not number % 50:
+                found = await asyncio.to_thread(scrape)
+                seen.append(found['aggregate_events_saved_total{aggregate_type="User"}'])
+
+        await asyncio.gather(*(work(number) for number in range(200)))
+        stale = await users.load("user-0")
+        await users.update("user-0", lambda user: user.rename("Kurt"))
+        stale.rename("Alan")
+        with pytest.raises(AggregateVersionConflict):
+            await users.save(stale)
+        found = await asyncio.to_thread(scrape)
+    of_users = '{aggregate_type="User"}'
+    counters = {
+        name: found[f"aggregate_{name}_total{of_users}"]
+        for name in ("events_saved", "events_loaded", "snapshots_created", "concurrency_conflicts")
+    }
+    assert counters == {
+        "events_saved": 401,
+        "events_loaded": 200,
+        "snapshots_created": 200,
+        "concurrency_conflicts": 1,
+    }
+    duration = "aggregate_operation_duration_seconds"
+    assert found[f'{duration}_count{{aggregate_type="User",operation="save"}}'] == 402
+    assert found[f'{duration}_bucket{{aggregate_type="User",le="+Inf",operation="save"}}'] == 402
+    assert len(seen) == 4
+    assert all(0 < value <= 400 for value in seen)
+    assert found["event_store_batch_appends_sum"] == 401
+    assert found["event_store_batch_events_sum"] == 401
+    assert 1 < found["event_store_batch_appends_count"] < 401
+    assert found["event_store_pool_limit"] >= 3
+    pool = [found[f'event_store_pool_connections{{state="{state}"}}'] for state in ("idle", "used")]
+    assert 0 < sum(pool) <= found["event_store_pool_limit"]
+    assert found["event_store_queue_depth"] == 0
+    assert found["event_store_breaker_state"] == 0
+
+
 async def test_no_metric_tells_an_id(registry: CollectorRegistry, scrape: Scrape) -> None:
     """Labels are few: each set of them is kept for ever."""
     await live(instrumentation=PrometheusInstrumentation(registry))
-    labels = {label for name in scrape() for label in re.findall(r"(\w+)=", name)}
+    names = [name for name in scrape() if "user-1" not in name]
+    assert names == list(scrape())
+    labels = {label for name in names for label in re.findall(r"(\w+)=", name)}
     assert labels == {"aggregate_type", "operation", "le"}
 
 
@@ -93,6 +153,142 @@ async def test_a_failing_snapshot_and_an_unusable_one_are_counted(
     found = scrape()
     assert found['aggregate_snapshots_failed_total{aggregate_type="User"}'] == 1
     assert found['aggregate_snapshots_unusable_total{aggregate_type="User"}'] == 1
+
+
+def test_durations_fall_into_their_buckets(registry: CollectorRegistry, scrape: Scrape) -> None:
+    """Also those that lie on a bound or above the last one, and many at once."""
+    metrics = PrometheusInstrumentation(registry)
+    observe = metrics._durations("save", "User")
+    for seconds in (*BUCKETS, 0.0001, 99.0):
+        for _ in range(late_metrics.LIMIT // 4):
+            observe(seconds)
+    found = scrape()
+    name = "aggregate_operation_duration_seconds"
+    each = late_metrics.LIMIT // 4
+    for number, bound in enumerate(BUCKETS):
+        bucket = f'{name}_bucket{{aggregate_type="User",le="{float(bound)}",operation="save"}}'
+        assert found[bucket] == (number + 2) * each
+    of_saves = '{aggregate_type="User",operation="save"}'
+    assert found[f"{name}_count{of_saves}"] == (len(BUCKETS) + 2) * each
+    total = each * (sum(BUCKETS) + 99.0001)
+    assert found[f"{name}_sum{of_saves}"] == pytest.approx(total)
+
+
+def test_what_waits_to_be_counted_is_bounded(registry: CollectorRegistry) -> None:
+    """Nobody may ever scrape."""
+    counter = Counter("events", "Events", ["kind"], registry=None)
+    count = late_metrics.Late(counter, registry).labelled("User")
+    for _ in range(2 * late_metrics.LIMIT + 1):
+        count(1)
+    counted = [sample.value for metric in counter.collect() for sample in metric.samples]
+    assert counted[0] == 2 * late_metrics.LIMIT
+    assert registry.get_sample_value("events_total", {"kind": "User"}) == counted[0] + 1
+
+
+def test_several_threads_lose_no_count(registry: CollectorRegistry, scrape: Scrape) -> None:
+    """Stores of several event loops may share an instance, and a scrape comes at any time."""
+    metrics = PrometheusInstrumentation(registry)
+
+    def save() -> None:
+        for _ in range(20_000):
+            metrics.events_saved("User", 1)
+
+    threads = [threading.Thread(target=save) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        scrape()
+    assert scrape()['aggregate_events_saved_total{aggregate_type="User"}'] == 80_000
+
+
+def test_retries_and_openings_of_the_breaker_are_counted(
+    registry: CollectorRegistry, scrape: Scrape
+) -> None:
+    """By the call that is tried again; only what opens it counts."""
+    metrics = PrometheusInstrumentation(registry)
+    assert scrape()["event_store_breaker_opened_total"] == 0
+    metrics.call_retried("append")
+    for state in ("open", "half-open", "open", "half-open", "closed"):
+        metrics.breaker_changed(state)
+    found = scrape()
+    assert found['event_store_retries_total{call="append"}'] == 1
+    assert found["event_store_breaker_opened_total"] == 2
+
+
+def test_the_use_of_all_open_stores_is_told_in_one(
+    registry: CollectorRegistry, scrape: Scrape
+) -> None:
+    """Sums, and of the breakers the worst; a closed store is not asked any more."""
+    metrics = PrometheusInstrumentation(registry)
+    pool = PoolUse(size=5, idle=2, limit=10)
+    usages = [
+        Usage(pool=pool, queue_depth=3, breaker="half-open"),
+        Usage(pool=pool, queue_depth=4),
+        Usage(breaker="open"),
+    ]
+    asked = [lambda usage=usage: usage for usage in usages]
+    for usage in (*asked, asked[0]):  # Opening again does nothing.
+        metrics.store_opened(usage)
+    metrics.store_closed(asked[2])
+    found = scrape()
+    assert found["event_store_queue_depth"] == 7
+    assert found["event_store_breaker_state"] == 1
+    assert found['event_store_pool_connections{state="used"}'] == 6
+    assert found['event_store_pool_connections{state="idle"}'] == 4
+    assert found["event_store_pool_limit"] == 20
+    metrics.store_closed(asked[0])
+    metrics.store_closed(asked[1])
+    assert not [name for name in scrape() if "pool" in name or "queue" in name or "state" in name]
+
+
+async def test_an_open_breaker_shows(registry: CollectorRegistry, scrape: Scrape) -> None:
+    """As a store tells it."""
+    hooks = PrometheusInstrumentation(registry)
+    async with connect(
+        "memory:", instrumentation=hooks, timeout=0.01, breaker_threshold=1
+    ) as store:
+
+        async def unreachable(*_: Any, **__: Any) -> Any:
+            raise EventStoreUnavailable("the connection was cut")
+
+        store.backend.backend.append = unreachable  # type: ignore[attr-defined]
+        with pytest.raises(EventStoreUnavailable):
+            await Repository(store, User).save(User.create("user-1", "ada@example.com", "Ada"))
+        found = scrape()
+    assert found["event_store_breaker_state"] == 2
+    assert found["event_store_breaker_opened_total"] == 1
+    assert found['event_store_retries_total{call="append"}'] >= 1
+
+
+@pytest.mark.integration
+def test_where_several_processes_share_a_folder_each_value_is_counted_at_once(
+    tmp_path: Path,
+) -> None:
+    """Another process may be the one that is scraped, and cannot see what waits in this one."""
+    script = """
+import os
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from hitherto.infrastructure.prometheus import PrometheusInstrumentation
+
+metrics = PrometheusInstrumentation()
+if os.fork() == 0:
+    metrics.events_saved("User", 2)
+    with metrics.operation("save", "User"):
+        pass
+    os._exit(0)
+os.wait()
+scraped = CollectorRegistry()
+MultiProcessCollector(scraped)
+print(generate_latest(scraped).decode())
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60,
+        env={"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},
+    )  # fmt: skip
+    assert 'aggregate_events_saved_total{aggregate_type="User"} 2.0' in ended.stdout
+    of_saves = 'aggregate_type="User",operation="save"'
+    assert f"aggregate_operation_duration_seconds_count{{{of_saves}}} 1.0" in ended.stdout
 
 
 def test_a_registry_takes_one_instance(registry: CollectorRegistry) -> None:

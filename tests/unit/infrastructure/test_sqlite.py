@@ -13,7 +13,7 @@ import pytest_asyncio
 from tests.acceptance.postgres_writers import an_append
 
 from hitherto import EventStoreUnavailable, SchemaMismatch
-from hitherto.application.records import PoolUse
+from hitherto.application.health import PoolUse
 from hitherto.infrastructure.sqlite import SqliteStore, connections
 
 
@@ -69,6 +69,30 @@ async def test_a_file_of_newer_code_is_refused(store: SqliteStore, path: str) ->
     connection.close()
     with pytest.raises(SchemaMismatch, match=r"version 999.*upgrade hitherto"):
         await SqliteStore(path).open()
+
+
+async def test_a_store_that_may_not_migrate_only_looks(tmp_path: Path) -> None:
+    """A file that is not there is not made; tables that are not there are told, with the remedy."""
+    path = tmp_path / "events.db"
+    with pytest.raises(EventStoreUnavailable, match="cannot be opened") as caught:
+        await SqliteStore(str(path), migrate=False).open()
+    assert not caught.value.transient
+    assert not path.exists()
+    path.touch()
+    with pytest.raises(SchemaMismatch, match=r"have version 0, .*migrate=True"):
+        await SqliteStore(str(path), migrate=False).open()
+    store = SqliteStore(str(path))
+    await store.open()
+    await store.close()
+    looking = SqliteStore(str(path), migrate=False)
+    await looking.open()
+    assert await looking.append([an_append("a")]) == (1,)
+    await looking.close()
+    newer = apsw.Connection(str(path))
+    newer.execute("INSERT INTO hitherto_migrations (version) VALUES (99)")
+    newer.close()
+    with pytest.raises(SchemaMismatch, match="upgrade hitherto"):
+        await looking.open()
 
 
 async def test_what_is_no_database_is_refused(tmp_path: Path) -> None:

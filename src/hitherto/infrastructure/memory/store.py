@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
+from hitherto.application.findings import Finding
+from hitherto.application.health import Health, Usage
 from hitherto.application.records import (
     Append,
-    Health,
     LogPage,
     NewEvent,
     PlacedEvent,
@@ -14,6 +15,7 @@ from hitherto.application.records import (
     StoredEvent,
     Stream,
     check_group,
+    check_id_page,
     check_page,
     check_range,
     check_taken,
@@ -22,6 +24,7 @@ from hitherto.application.records import (
     utc,
 )
 from hitherto.errors import InvalidInput
+from hitherto.infrastructure.memory.inspecting import inspect
 
 
 class MemoryStore:
@@ -139,6 +142,14 @@ class MemoryStore:
                     return LogPage(events=events, checkpoint=event.position)
         return LogPage(events=events, checkpoint=max(after, len(self._log)))
 
+    async def aggregate_ids(
+        self, aggregate_type: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[str]:
+        """See `EventStore.aggregate_ids`."""
+        check_id_page(aggregate_type, after, limit)
+        types = {each: stream[0].aggregate_type for each, stream in self._streams.items()}
+        return _page(types, aggregate_type, after, limit)
+
     async def watermark(self) -> int:
         """See `EventStore.watermark`."""
         return len(self._log)
@@ -152,6 +163,10 @@ class MemoryStore:
             problems=("events are kept in memory only: they end with the process",),
         )
 
+    def usage(self) -> Usage:
+        """See `EventStore.usage`."""
+        return Usage()
+
     async def save_snapshot(self, snapshot: Snapshot, *, replacing: int | None = None) -> bool:
         """See `SnapshotStore.save_snapshot`."""
         kept = self._snapshots.get(snapshot.aggregate_id)
@@ -163,6 +178,18 @@ class MemoryStore:
     async def read_snapshot(self, aggregate_id: str) -> Snapshot | None:
         """See `SnapshotStore.read_snapshot`."""
         return self._snapshots.get(aggregate_id)
+
+    async def snapshot_ids(
+        self, aggregate_type: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[str]:
+        """See `SnapshotStore.snapshot_ids`."""
+        check_id_page(aggregate_type, after, limit)
+        types = {each: snapshot.aggregate_type for each, snapshot in self._snapshots.items()}
+        return _page(types, aggregate_type, after, limit)
+
+    async def inspect(self) -> Sequence[Finding]:
+        """See `Inspection.inspect`."""
+        return inspect(self._log, self._snapshots.values())
 
     def _check(self, append: Append) -> int:
         """How many of the append's events stand already; raise if it has lost."""
@@ -216,3 +243,8 @@ class MemoryStore:
         self._log.append(stored)
         self._by_id[event.event_id] = stored
         self._streams.setdefault(aggregate_id, []).append(stored)
+
+
+def _page(types: Mapping[str, str], aggregate_type: str, after: str, limit: int) -> list[str]:
+    ids = (each for each, found in types.items() if found == aggregate_type and each > after)
+    return sorted(ids)[:limit]

@@ -2,17 +2,20 @@
 
 import asyncio
 import re
+import socket
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
 
-from hitherto.application.records import PoolUse
+from hitherto.application.health import PoolUse
 from hitherto.errors import ConfigurationError, EventStoreUnavailable
 from hitherto.infrastructure.opening import Opening
 from hitherto.infrastructure.postgres.errors import told, translated
-from hitherto.infrastructure.urls import without_password
+from hitherto.infrastructure.postgres.tls import unusable_files
+from hitherto.infrastructure.urls import check_credentials, without_password
 
 # Appends and readers rely on READ COMMITTED, and nobody may keep an append waiting for long;
 # compiling a short query costs more than it saves.
@@ -20,6 +23,11 @@ _SESSION = """SELECT set_config('default_transaction_isolation', 'read committed
                      set_config('lock_timeout', '100ms', false),
                      set_config('jit', 'off', false)"""
 _HOT = 4
+# Seconds of silence until the other end is asked, seconds between further questions, how many of
+# these, and milliseconds that what was sent may go unconfirmed.
+_KEEP_ALIVE = {
+    "TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000,
+}  # fmt: skip
 _TRANSACTION = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '100ms'"
 
 
@@ -38,9 +46,13 @@ class Connections:
     Attributes:
         where: The URL as it may be shown.
         failover: Whether the URL names several hosts.
+
+    Raises:
+        ConfigurationError: The URL has an @ in an odd place.
     """
 
     def __init__(self, url: str, *, limit: int, timeout: float) -> None:
+        check_credentials(url)
         self.where = without_password(url)
         self.failover = "," in self.where
         self._hosts = _hosts(url)
@@ -51,6 +63,7 @@ class Connections:
         # a few stay out, for whoever comes next, as long as nobody waits in line for one.
         self._hot: list[Any] = []
         self._in_line = 0
+        self._releases: set[asyncio.Task[None]] = set()
         self._through_pooler = False
         self._opening = Opening()
 
@@ -78,32 +91,39 @@ class Connections:
             with translated(self.where):
                 for connection in hot:
                     await pool.release(connection)
+                if self._releases:
+                    await asyncio.wait(self._releases)
                 await pool.close()
 
     @asynccontextmanager
     async def session(self) -> AsyncGenerator[Any]:
         """A connection for one operation; driver errors inside leave as hitherto's."""
         if self._pool is None:
-            raise EventStoreUnavailable(f"the store on {self.where} is closed: open it first")
+            raise EventStoreUnavailable(
+                f"the store on {self.where} is closed: open it first", transient=False
+            )
         with translated(self.where):
             pool = self._pool
             connection = await self._acquire(pool)
-            clean = False
             try:
                 if self._through_pooler:
                     async with _transaction(connection):
                         yield connection
                 else:
                     yield connection
-                clean = True
-            finally:
-                if clean and pool is self._pool and not self._in_line and len(self._hot) < _HOT:
-                    self._hot.append(connection)
-                else:
-                    # A server that hangs does not confirm that it has cancelled an operation: the
-                    # connection is then dropped, and the caller gets what it raised itself.
-                    with suppress(TimeoutError):
-                        await pool.release(connection, timeout=self._timeout)
+            except asyncio.CancelledError:
+                # Its caller waits no more, and a server may take long to confirm the end, or hang.
+                release = asyncio.create_task(self._release(pool, connection))
+                self._releases.add(release)
+                release.add_done_callback(self._releases.discard)
+                raise
+            except BaseException:
+                await self._release(pool, connection)
+                raise
+            if pool is self._pool and not self._in_line and len(self._hot) < _HOT:
+                self._hot.append(connection)
+            else:
+                await self._release(pool, connection)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Any]:
@@ -132,6 +152,11 @@ class Connections:
             return None
         idle = self._pool.get_idle_size() + len(self._hot)
         return PoolUse(size=self._pool.get_size(), idle=idle, limit=self._limit)
+
+    async def _release(self, pool: Any, connection: Any) -> None:
+        """Give it back; one whose server does not confirm that an operation ended is dropped."""
+        with suppress(TimeoutError):
+            await pool.release(connection, timeout=self._timeout)
 
     async def _acquire(self, pool: Any) -> Any:
         while self._hot:
@@ -193,15 +218,41 @@ def _hosts(url: str) -> list[str]:
 
 async def _connect_to(url: str, **options: Any) -> Any:
     where = without_password(url)
+    connection = None
     try:
-        return await asyncpg.connect(url, **options)
+        connection = await asyncpg.connect(url, **options)
+    except ssl.SSLCertVerificationError:  # It is a ValueError, too.
+        raise
+    except OSError as error:
+        problem = unusable_files(url)
+        if problem is None:
+            raise
+        raise ConfigurationError(f"the URL {where} is wrong: {problem}") from error
     except asyncpg.exceptions.ClientConfigurationError as error:
         raise ConfigurationError(f"the URL {where} is wrong: {error}") from error
-    except (ValueError, OverflowError):  # Its text may quote a part of the password.
+    except (ValueError, OverflowError):
+        pass  # Its text may quote a part of the password: it must not even be the context.
+    if connection is None:
         raise ConfigurationError(
             f"the URL {where} is wrong: check hosts and ports, and percent-encode "
             "special characters in the user and the password"
-        ) from None
+        )
+    _notice_dead_peers(connection)
+    return connection
+
+
+def _notice_dead_peers(connection: Any) -> None:
+    """Let the system break a connection whose other end is gone without a word.
+
+    A slow answer does not count: it is the other machine that has to confirm what it was sent.
+    """
+    sock = connection._transport.get_extra_info("socket")
+    if sock.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEP_ALIVE.items():
+        if hasattr(socket, name):  # not everywhere
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 @asynccontextmanager
@@ -209,6 +260,9 @@ async def _transaction(connection: Any) -> AsyncGenerator[None]:
     await connection.execute(_TRANSACTION)
     try:
         yield
+    except asyncio.CancelledError:
+        connection.terminate()  # A server that hangs would not confirm the end.
+        raise
     except BaseException:
         if not connection.is_closed():
             await connection.execute("ROLLBACK")

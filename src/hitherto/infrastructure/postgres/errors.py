@@ -1,6 +1,7 @@
 """The driver's errors, wrapped once."""
 
 import re
+import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -18,6 +19,7 @@ from hitherto.errors import (
 _LOCKED = {"55P03", "40P01", "40001"}
 _UNAVAILABLE_CLASSES = {"08", "28", "3D", "53", "57", "58"}
 _UNAVAILABLE = {"HH002"}
+_LASTING_CLASSES = {"28", "3D"}  # a wrong user or password, no such database
 _READ_ONLY = "25006"
 _SCHEMA = {"3F000", "42501", "42P01", "42703", "42883"}
 
@@ -30,7 +32,10 @@ def translated(where: str) -> Generator[None]:
     except asyncpg.PostgresError as error:
         raise _server_error(error, where) from error
     except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        raise EventStoreUnavailable(f"{where} cannot be reached: {told(error)}") from error
+        raise EventStoreUnavailable(
+            f"{where} cannot be reached: {told(error)}",
+            transient=not isinstance(error, ssl.SSLCertVerificationError),
+        ) from error
 
 
 def _server_error(error: asyncpg.PostgresError, where: str) -> HithertoError:
@@ -47,7 +52,10 @@ def _server_error(error: asyncpg.PostgresError, where: str) -> HithertoError:
             f"{where} is a standby, or set to be read-only: {told(error)}; name the primary"
         )
     if state in _UNAVAILABLE or state[:2] in _UNAVAILABLE_CLASSES:
-        return EventStoreUnavailable(f"{where} refuses to serve: {told(error)}")
+        return EventStoreUnavailable(
+            f"{where} refuses to serve: {told(error)}",
+            transient=state[:2] not in _LASTING_CLASSES,
+        )
     if state in _SCHEMA:
         return SchemaMismatch(
             f"{told(error)}: create or migrate the tables with a role that may (the SQL is "
@@ -78,6 +86,8 @@ def told(error: BaseException) -> str:
     """What an error says; some of the driver's have no text."""
     if isinstance(error, TimeoutError):
         return str(error) or "no answer in time"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not to be trusted: {error.verify_message}"
     if isinstance(error, asyncpg.exceptions.TargetServerAttributeNotMatched):
         return "a standby, or set to be read-only"
     return str(error) or type(error).__name__

@@ -222,3 +222,142 @@ LEFT JOIN (
                       now() - $1::float8 * interval '1 second')
     LIMIT 1
 ) AS holder ON true
+
+-- name: aggregate_ids
+-- A page of the ids of one aggregate type.
+SELECT aggregate_id FROM {schema}.event_store
+WHERE event_version = 1 AND aggregate_type = $1 AND aggregate_id > $2
+ORDER BY aggregate_id LIMIT $3
+
+-- name: snapshot_ids
+-- A page of the ids of one aggregate type that have a snapshot.
+SELECT aggregate_id FROM {schema}.aggregate_snapshots
+WHERE aggregate_type = $1 AND aggregate_id > $2
+ORDER BY aggregate_id LIMIT $3
+
+-- name: inspect_indexes
+-- Each inspection gives a row for each place where something is wrong: kind, aggregate id, version,
+-- position, and what else is to be told. This one: unique indexes that are not there.
+SELECT 'guard-missing', NULL::text, NULL::int, NULL::bigint,
+       format('no valid unique index over (%s) of %s', array_to_string(columns, ', '), name)
+FROM (VALUES ('event_store', ARRAY['event_id']),
+             ('event_store', ARRAY['aggregate_id', 'event_version']),
+             ('event_store', ARRAY['global_position']),
+             ('aggregate_snapshots', ARRAY['aggregate_id'])) AS wanted (name, columns)
+WHERE NOT EXISTS (
+    SELECT FROM pg_index
+    WHERE indrelid = ('{schema_text}.' || name)::regclass
+      AND indisunique AND indisvalid AND indimmediate AND indpred IS NULL
+      AND columns = ARRAY(
+          SELECT attname::text FROM pg_attribute
+          WHERE attrelid = indrelid AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1])
+          ORDER BY attname))
+
+-- name: inspect_triggers
+-- BEFORE (2) each statement (not 1), enabled, with no condition.
+SELECT 'guard-missing', NULL::text, NULL::int, NULL::bigint,
+       format('no trigger of event_store runs %s() before each %s', name,
+              string_agg(operation, ', ' ORDER BY operation))
+FROM (VALUES ('refuse_change', 'UPDATE', 16), ('refuse_change', 'DELETE', 8),
+             ('refuse_change', 'TRUNCATE', 32), ('register_append', 'INSERT', 4))
+    AS wanted (name, operation, bit)
+WHERE NOT EXISTS (
+    SELECT FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
+    WHERE tgrelid = '{schema_text}.event_store'::regclass
+      AND pg_proc.oid = to_regproc('{schema_text}.' || name)
+      AND tgtype & (1 | 2 | bit) = 2 | bit AND tgenabled IN ('O', 'A')
+      AND tgqual IS NULL AND tgattr = ''::int2vector)
+GROUP BY name
+
+-- name: inspect_position_source
+-- Positions come from the sequence alone, one after the other.
+SELECT 'guard-missing', NULL::text, NULL::int, NULL::bigint, detail
+FROM (VALUES
+    ('global_position can be given by hand: it is not GENERATED ALWAYS AS IDENTITY',
+     EXISTS (SELECT FROM pg_attribute
+             WHERE attrelid = '{schema_text}.event_store'::regclass
+               AND attname = 'global_position' AND attidentity = 'a')),
+    ('event_store_global_position_seq does not count 1, 2, 3 … without a CACHE',
+     EXISTS (SELECT FROM pg_sequence
+             WHERE seqrelid = to_regclass('{schema_text}.event_store_global_position_seq')
+               AND seqincrement = 1 AND seqcache = 1 AND NOT seqcycle)))
+    AS guard (detail, stands)
+WHERE NOT stands
+
+-- name: inspect_content
+-- What the driver cannot read, and what no decoder can.
+SELECT damage.kind, aggregate_id::text, event_version, global_position, damage.detail
+FROM {schema}.event_store
+CROSS JOIN LATERAL (VALUES
+    ('value-malformed', 'occurred_at is not in the years 1 … 9999', isfinite(occurred_at) AND NOT
+     occurred_at BETWEEN '0001-01-01 00:00:00Z' AND '9999-12-31 23:59:59.999999Z'),
+    ('schema-version-out-of-range', schema_version::text, schema_version < 1),
+    ('data-not-object', jsonb_typeof(event_data), jsonb_typeof(event_data) <> 'object'),
+    ('metadata-not-object', jsonb_typeof(metadata), jsonb_typeof(metadata) <> 'object'))
+    AS damage (kind, detail, found)
+WHERE damage.found
+
+-- name: inspect_event_ids
+SELECT 'event-id-twice', aggregate_id::text, event_version, global_position, event_id::text
+FROM {schema}.event_store
+WHERE event_id IN (
+    SELECT event_id FROM {schema}.event_store GROUP BY event_id HAVING count(*) > 1)
+
+-- name: inspect_positions
+SELECT 'position-out-of-range', aggregate_id::text, event_version, global_position, NULL::text
+FROM {schema}.event_store WHERE global_position < 1
+UNION ALL
+SELECT 'position-twice', aggregate_id::text, event_version, global_position, NULL::text
+FROM {schema}.event_store
+WHERE global_position IN (
+    SELECT global_position FROM {schema}.event_store GROUP BY global_position HAVING count(*) > 1)
+
+-- name: inspect_sequence
+-- Positions that were not drawn: the sequence is read after the snapshot was taken, never before.
+SELECT 'position-above-sequence', aggregate_id::text, event_version, global_position,
+       given.latest::text
+FROM {schema}.event_store, (
+    SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END AS latest
+    FROM {schema}.event_store_global_position_seq) AS given
+WHERE global_position > given.latest
+
+-- name: inspect_versions
+-- One walk along the streams; most rows are as they should be.
+SELECT damage.kind, aggregate_id::text, event_version, global_position, damage.detail
+FROM (
+    SELECT aggregate_id, event_version, global_position, aggregate_type::text,
+           lag(event_version, 1, 0) OVER stream AS head,
+           lag(event_version) OVER stream AS before,
+           lag(aggregate_type::text) OVER stream AS type_before
+    FROM {schema}.event_store
+    WINDOW stream AS (PARTITION BY aggregate_id ORDER BY event_version)
+) AS step
+CROSS JOIN LATERAL (VALUES
+    ('version-out-of-range', NULL, event_version < 1),
+    ('version-twice', NULL, event_version = before),
+    ('version-gap', head::text, event_version > greatest(head, 0) + 1),
+    ('type-mixed', aggregate_type, aggregate_type <> type_before)) AS damage (kind, detail, found)
+WHERE (event_version <> head + 1 OR event_version < 1 OR aggregate_type <> type_before)
+  AND damage.found
+
+-- name: inspect_snapshots
+SELECT damage.kind, aggregate_id::text, version, NULL::bigint, damage.detail
+FROM (
+    SELECT snapshot.aggregate_id, snapshot.aggregate_type::text, snapshot.version,
+           max(event.event_version) AS head,
+           bool_or(event.aggregate_type = snapshot.aggregate_type) AS of_this_type
+    FROM {schema}.aggregate_snapshots AS snapshot
+    LEFT JOIN {schema}.event_store AS event USING (aggregate_id)
+    GROUP BY snapshot.ctid, snapshot.aggregate_id, snapshot.aggregate_type, snapshot.version
+) AS step
+CROSS JOIN LATERAL (VALUES
+    ('snapshot-without-events', NULL, head IS NULL),
+    ('snapshot-ahead', head::text, version > head),
+    ('snapshot-of-another-type', aggregate_type, NOT of_this_type),
+    ('snapshot-out-of-range', NULL, head IS NOT NULL AND version < 1))
+    AS damage (kind, detail, found)
+WHERE damage.found
+
+-- name: inspect_snapshot_ids
+SELECT 'snapshot-twice', aggregate_id::text, NULL::int, NULL::bigint, count(*)::text
+FROM {schema}.aggregate_snapshots GROUP BY aggregate_id HAVING count(*) > 1

@@ -28,15 +28,20 @@ _PLACE = re.compile(r"\{schema(?:_text)?\}")
 class Schema:
     """The PostgreSQL schema that holds one store's tables.
 
+    Args:
+        name: What it is called.
+        migrate: Whether `prepare` makes or migrates the tables, or only looks.
+
     Raises:
         ConfigurationError: The name is empty, over 63 bytes, or cannot be quoted.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, migrate: bool = True) -> None:
         tags = (_BODY_TAG, _STEP_TAG)
         if not 1 <= _length(name) <= 63 or any(bad in name for bad in ("\0", *tags)):
             raise ConfigurationError(f"schema={name!r}: give a PostgreSQL name of 1 to 63 bytes")
         self.name = name
+        self._may_migrate = migrate
         self._identifier = '"' + name.replace('"', '""') + '"'
 
     def sql(self, template: str) -> str:
@@ -52,10 +57,18 @@ class Schema:
         """Make or migrate the tables, if they are not up to date; else only look.
 
         Raises:
-            SchemaMismatch: They are newer than the code, or the server does not fit.
+            SchemaMismatch: They are newer than the code, or may not be migrated, or the server
+                does not fit.
         """
         await self._check_server(connection)
-        if await self._version(connection) < latest_version():
+        version = await self._version(connection)
+        if version < latest_version():
+            if not self._may_migrate:
+                raise SchemaMismatch(
+                    f"the tables in schema {self.name!r} have version {version}, this code needs "
+                    f"{latest_version()}: migrate them, by opening the store with migrate=True or "
+                    "with what `hitherto schema` prints"
+                )
             await connection.execute(_LOCK)
             await self._migrate(connection, await self._version(connection))
 

@@ -7,16 +7,19 @@ from typing import Any
 
 import msgspec
 
+from hitherto.application.findings import Finding
+from hitherto.application.health import Health, Usage
+from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.records import (
     MAX_VERSION,
     Append,
-    Health,
     LogPage,
     PlacedEvent,
     Snapshot,
     StoredEvent,
     Stream,
     check_group,
+    check_id_page,
     check_page,
     check_range,
 )
@@ -25,6 +28,7 @@ from hitherto.infrastructure.batching import GroupCommit, patiently
 from hitherto.infrastructure.postgres.appending import Appender
 from hitherto.infrastructure.postgres.connections import Connections
 from hitherto.infrastructure.postgres.importing import Importer
+from hitherto.infrastructure.postgres.inspecting import inspect
 from hitherto.infrastructure.postgres.schema import Schema, latest_version
 from hitherto.infrastructure.sql import named_queries
 
@@ -42,6 +46,8 @@ class PostgresStore:
         max_connections: The most connections; they are opened on demand.
         connect_timeout: Seconds until a server that does not answer is unavailable.
         batch_size: The most appends that share a transaction.
+        migrate: Whether to make or migrate the tables, or only to look.
+        instrumentation: Is told of batches.
 
     Raises:
         ConfigurationError: The schema's name cannot be used.
@@ -55,8 +61,10 @@ class PostgresStore:
         max_connections: int = 30,
         connect_timeout: float = 10.0,
         batch_size: int = 100,
+        migrate: bool = True,
+        instrumentation: Instrumentation | None = None,
     ) -> None:
-        self._schema = Schema(schema)
+        self._schema = Schema(schema, migrate=migrate)
         self._connections = Connections(url, limit=max_connections, timeout=connect_timeout)
         self._sql = {
             name: self._schema.sql(text) for name, text in named_queries(__package__).items()
@@ -68,6 +76,7 @@ class PostgresStore:
             self._appender.write_alone,
             lanes=_LANES,
             max_appends=batch_size,
+            instrumentation=instrumentation,
         )
 
     async def open(self) -> None:
@@ -152,6 +161,13 @@ class PostgresStore:
             events=events, checkpoint=events[-1].position if full else max(after, watermark)
         )
 
+    async def aggregate_ids(
+        self, aggregate_type: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[str]:
+        """See `EventStore.aggregate_ids`."""
+        check_id_page(aggregate_type, after, limit)
+        return [row[0] for row in await self._fetch("aggregate_ids", aggregate_type, after, limit)]
+
     async def watermark(self) -> int:
         """See `EventStore.watermark`."""
         rows = await self._fetch("watermark")
@@ -186,6 +202,10 @@ class PostgresStore:
             problems=problems,
         )
 
+    def usage(self) -> Usage:
+        """See `EventStore.usage`."""
+        return Usage(pool=self._connections.use(), queue_depth=self._group_commit.queue_depth)
+
     async def save_snapshot(self, snapshot: Snapshot, *, replacing: int | None = None) -> bool:
         """See `SnapshotStore.save_snapshot`."""
         rows = await self._fetch(
@@ -212,6 +232,17 @@ class PostgresStore:
             fingerprint=fingerprint,
             data=data,
         )
+
+    async def snapshot_ids(
+        self, aggregate_type: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[str]:
+        """See `SnapshotStore.snapshot_ids`."""
+        check_id_page(aggregate_type, after, limit)
+        return [row[0] for row in await self._fetch("snapshot_ids", aggregate_type, after, limit)]
+
+    async def inspect(self) -> Sequence[Finding]:
+        """See `Inspection.inspect`."""
+        return await inspect(self._connections, self._sql)
 
     async def _fetch(self, name: str, *arguments: Any) -> list[Any]:
         async with self._connections.session() as connection:

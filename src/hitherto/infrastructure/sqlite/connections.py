@@ -12,10 +12,10 @@ from typing import TypeVar
 
 import apsw
 
-from hitherto.application.records import PoolUse
+from hitherto.application.health import PoolUse
 from hitherto.errors import EventStoreUnavailable
 from hitherto.infrastructure.opening import Opening
-from hitherto.infrastructure.sqlite.schema import migrate
+from hitherto.infrastructure.sqlite.schema import check, migrate
 
 T = TypeVar("T")
 
@@ -23,10 +23,17 @@ _BUSY_LIMIT = 5.0  # seconds
 
 
 class Connections:
-    """Runs functions over a connection on threads of its own."""
+    """Runs functions over a connection on threads of its own.
 
-    def __init__(self, path: str, *, max_readers: int) -> None:
+    Args:
+        path: The file.
+        max_readers: The most threads that read at once.
+        migrate: Whether to make or migrate the file and its tables, or only to look.
+    """
+
+    def __init__(self, path: str, *, max_readers: int, migrate: bool = True) -> None:
         self.path = path
+        self._may_migrate = migrate
         self._max_readers = max_readers
         self._writer: ThreadPoolExecutor | None = None
         self._readers: ThreadPoolExecutor | None = None
@@ -44,7 +51,7 @@ class Connections:
             self._writer = ThreadPoolExecutor(1, "hitherto-sqlite-writer")
             self._readers = ThreadPoolExecutor(self._max_readers, "hitherto-sqlite-reader")
             try:
-                await self.write(migrate)
+                await (self.write(migrate) if self._may_migrate else self.read(check))
             except BaseException:
                 await self.close()
                 raise
@@ -78,7 +85,9 @@ class Connections:
         self, executor: ThreadPoolExecutor | None, work: Callable[[apsw.Connection], T]
     ) -> T:
         if executor is None:
-            raise EventStoreUnavailable(f"the store in {self.path!r} is closed: open it first")
+            raise EventStoreUnavailable(
+                f"the store in {self.path!r} is closed: open it first", transient=False
+            )
         return await asyncio.get_running_loop().run_in_executor(executor, self._translated, work)
 
     def _translated(self, work: Callable[[apsw.Connection], T]) -> T:
@@ -96,17 +105,23 @@ class Connections:
         except apsw.CantOpenError as error:
             raise EventStoreUnavailable(
                 f"{self.path!r} cannot be opened: check that its folder exists and may be "
-                f"written ({error})"
+                f"written ({error})",
+                transient=False,
             ) from error
         except apsw.NotADBError as error:
-            raise EventStoreUnavailable(f"{self.path!r} is not a SQLite file: {error}") from error
+            raise EventStoreUnavailable(
+                f"{self.path!r} is not a SQLite file: {error}", transient=False
+            ) from error
         except apsw.Error as error:
             raise EventStoreUnavailable(f"{self.path!r} cannot be used: {error}") from error
 
     def _connection(self) -> apsw.Connection:
         connection: apsw.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = apsw.Connection(self.path)
+            flags = apsw.SQLITE_OPEN_READWRITE
+            if self._may_migrate:
+                flags |= apsw.SQLITE_OPEN_CREATE
+            connection = apsw.Connection(self.path, flags=flags)
             self._opened.append(connection)
             connection.set_busy_handler(_patience())
             for pragma in ("journal_mode = WAL", "synchronous = FULL", "recursive_triggers = ON"):

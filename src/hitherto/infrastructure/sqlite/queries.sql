@@ -53,3 +53,112 @@ RETURNING 1
 -- name: read_snapshot
 SELECT aggregate_id, aggregate_type, version, fingerprint, snapshot_data
 FROM aggregate_snapshots WHERE aggregate_id = ?
+
+-- name: aggregate_ids
+-- A page of the ids of one aggregate type.
+SELECT aggregate_id FROM event_store
+WHERE event_version = 1 AND aggregate_type = ? AND aggregate_id > ?
+ORDER BY aggregate_id LIMIT ?
+
+-- name: snapshot_ids
+-- A page of the ids of one aggregate type that have a snapshot.
+SELECT aggregate_id FROM aggregate_snapshots
+WHERE aggregate_type = ? AND aggregate_id > ?
+ORDER BY aggregate_id LIMIT ?
+
+-- name: values
+-- What a row must hold so that it can be read, the types of its other columns aside.
+SELECT aggregate_id, event_version, global_position, event_id, occurred_at, created_at
+FROM event_store
+
+-- name: inspect_types
+-- Each inspection gives a row for each place where something is wrong: kind, aggregate id, version,
+-- position, and what else is to be told. This one: SQLite lets a column take values of any type.
+SELECT 'value-malformed', aggregate_id, event_version, global_position,
+       'a column holds a value of another type than its own'
+FROM event_store
+WHERE typeof(event_version) <> 'integer' OR typeof(schema_version) <> 'integer'
+   OR typeof(event_type) <> 'text' OR typeof(aggregate_id) <> 'text'
+   OR typeof(aggregate_type) <> 'text' OR typeof(event_data) <> 'text'
+   OR typeof(metadata) NOT IN ('text', 'null')
+
+-- name: inspect_schema_versions
+SELECT 'schema-version-out-of-range', aggregate_id, event_version, global_position, schema_version
+FROM event_store WHERE schema_version < 1
+
+-- name: inspect_data
+SELECT 'data-not-object', aggregate_id, event_version, global_position, kind
+FROM (SELECT *, CASE WHEN json_valid(event_data) THEN json_type(event_data)
+                     ELSE 'not JSON' END AS kind
+      FROM event_store)
+WHERE kind <> 'object'
+
+-- name: inspect_metadata
+SELECT 'metadata-not-object', aggregate_id, event_version, global_position, kind
+FROM (SELECT *, CASE WHEN json_valid(metadata) THEN json_type(metadata)
+                     ELSE 'not JSON' END AS kind
+      FROM event_store WHERE metadata IS NOT NULL)
+WHERE kind <> 'object'
+
+-- name: inspect_event_ids
+SELECT 'event-id-twice', aggregate_id, event_version, global_position, event_id
+FROM event_store
+WHERE event_id IN (SELECT event_id FROM event_store GROUP BY event_id HAVING count(*) > 1)
+
+-- name: inspect_positions
+SELECT 'position-out-of-range', aggregate_id, event_version, global_position, NULL
+FROM event_store WHERE global_position < 1
+UNION ALL
+SELECT 'position-twice', aggregate_id, event_version, global_position, NULL
+FROM event_store
+WHERE global_position IN
+    (SELECT global_position FROM event_store GROUP BY global_position HAVING count(*) > 1)
+
+-- name: inspect_sequence
+SELECT 'position-above-sequence', aggregate_id, event_version, global_position, given.latest
+FROM event_store, (SELECT coalesce(max(seq), 0) AS latest FROM sqlite_sequence
+                   WHERE name = 'event_store') AS given
+WHERE global_position > given.latest
+
+-- name: inspect_versions
+-- One walk along the streams; most rows are as they should be.
+WITH step AS (
+    SELECT aggregate_id, event_version, global_position, aggregate_type,
+           lag(event_version, 1, 0) OVER stream AS head,
+           lag(event_version) OVER stream AS before,
+           lag(aggregate_type) OVER stream AS type_before
+    FROM event_store
+    WINDOW stream AS (PARTITION BY aggregate_id ORDER BY event_version)
+)
+SELECT kind, aggregate_id, event_version, global_position,
+       CASE kind WHEN 'version-gap' THEN head WHEN 'type-mixed' THEN aggregate_type END
+FROM step JOIN (SELECT 'version-out-of-range' AS kind UNION ALL SELECT 'version-twice'
+                UNION ALL SELECT 'version-gap' UNION ALL SELECT 'type-mixed') AS damage
+WHERE (event_version <> head + 1 OR event_version < 1 OR aggregate_type <> type_before)
+  AND CASE kind WHEN 'version-out-of-range' THEN event_version < 1
+                WHEN 'version-twice' THEN event_version = before
+                WHEN 'version-gap' THEN event_version > max(head, 0) + 1
+                ELSE aggregate_type <> type_before END
+
+-- name: inspect_snapshots
+WITH step AS (
+    SELECT snapshot.*, max(event.event_version) AS head,
+           max(event.aggregate_type = snapshot.aggregate_type) AS of_this_type
+    FROM aggregate_snapshots AS snapshot LEFT JOIN event_store AS event USING (aggregate_id)
+    GROUP BY snapshot.rowid
+)
+SELECT kind, aggregate_id, version, NULL,
+       CASE kind WHEN 'snapshot-of-another-type' THEN aggregate_type ELSE head END
+FROM step JOIN (SELECT 'snapshot-without-events' AS kind UNION ALL SELECT 'snapshot-ahead'
+                UNION ALL SELECT 'snapshot-of-another-type'
+                UNION ALL SELECT 'snapshot-out-of-range'
+                UNION ALL SELECT 'snapshot-not-json') AS damage
+WHERE CASE kind WHEN 'snapshot-without-events' THEN head IS NULL
+                WHEN 'snapshot-ahead' THEN version > head
+                WHEN 'snapshot-of-another-type' THEN NOT of_this_type
+                WHEN 'snapshot-out-of-range' THEN head IS NOT NULL AND version < 1
+                ELSE head IS NOT NULL AND NOT json_valid(snapshot_data) END
+
+-- name: inspect_snapshot_ids
+SELECT 'snapshot-twice', aggregate_id, NULL, NULL, count(*)
+FROM aggregate_snapshots GROUP BY aggregate_id HAVING count(*) > 1

@@ -15,8 +15,25 @@ _MIGRATIONS_TABLE = """CREATE TABLE IF NOT EXISTS hitherto_migrations (
     applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
 );"""
 
+_HAS_MIGRATIONS = "SELECT count(*) FROM sqlite_schema WHERE name = 'hitherto_migrations'"
 _CREATE = re.compile(r"^CREATE (?:TABLE|(?:UNIQUE )?INDEX|TRIGGER) ", re.MULTILINE)
 _IF_NOT_EXISTS = r"\g<0>IF NOT EXISTS "
+
+
+def check(connection: apsw.Connection) -> None:
+    """See that the tables are those that this code knows.
+
+    Raises:
+        SchemaMismatch: They are older, newer, or not there.
+    """
+    found: Any = connection.execute(_HAS_MIGRATIONS).get
+    version = (found and schema_version(connection)) or 0
+    latest = migrations(__package__)[-1][0]
+    if version != latest:
+        raise SchemaMismatch(
+            f"the tables have version {version}, this code needs {latest}: "
+            + ("open the store with migrate=True" if version < latest else "upgrade hitherto")
+        )
 
 
 def migrate(connection: apsw.Connection) -> None:

@@ -11,16 +11,19 @@ from uuid import UUID
 
 import apsw
 
+from hitherto.application.findings import Finding
+from hitherto.application.health import Health, Usage
+from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.records import (
     MAX_VERSION,
     Append,
-    Health,
     LogPage,
     PlacedEvent,
     Snapshot,
     StoredEvent,
     Stream,
     check_group,
+    check_id_page,
     check_page,
     check_range,
 )
@@ -29,6 +32,7 @@ from hitherto.infrastructure.batching import GroupCommit, Outcome
 from hitherto.infrastructure.sql import named_queries
 from hitherto.infrastructure.sqlite.appending import write, write_batch, write_history
 from hitherto.infrastructure.sqlite.connections import Connections, problems
+from hitherto.infrastructure.sqlite.inspecting import inspect
 from hitherto.infrastructure.sqlite.schema import schema_version
 
 _SQL = named_queries("hitherto.infrastructure.sqlite")
@@ -41,12 +45,26 @@ class SqliteStore:
         path: The file; it is made if it does not exist.
         max_readers: The most threads that read at once.
         batch_size: The most appends that share a transaction.
+        migrate: Whether to make or migrate the file and its tables, or only to look.
+        instrumentation: Is told of batches.
     """
 
-    def __init__(self, path: str, max_readers: int = 30, batch_size: int = 100) -> None:
-        self._connections = Connections(path, max_readers=max_readers)
+    def __init__(
+        self,
+        path: str,
+        max_readers: int = 30,
+        batch_size: int = 100,
+        *,
+        migrate: bool = True,
+        instrumentation: Instrumentation | None = None,
+    ) -> None:
+        self._connections = Connections(path, max_readers=max_readers, migrate=migrate)
         self._group_commit = GroupCommit(
-            self._write_batch, self._write_alone, lanes=1, max_appends=batch_size
+            self._write_batch,
+            self._write_alone,
+            lanes=1,
+            max_appends=batch_size,
+            instrumentation=instrumentation,
         )
 
     async def open(self) -> None:
@@ -136,6 +154,12 @@ class SqliteStore:
             events=events, checkpoint=events[-1].position if full else max(after, watermark)
         )
 
+    async def aggregate_ids(
+        self, aggregate_type: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[str]:
+        """See `EventStore.aggregate_ids`."""
+        return await self._ids("aggregate_ids", aggregate_type, after, limit)
+
     async def watermark(self) -> int:
         """See `EventStore.watermark`."""
         return await self._connections.read(_watermark)
@@ -158,6 +182,10 @@ class SqliteStore:
             problems=lacking,
         )
 
+    def usage(self) -> Usage:
+        """See `EventStore.usage`."""
+        return Usage(pool=self._connections.use(), queue_depth=self._group_commit.queue_depth)
+
     async def save_snapshot(self, snapshot: Snapshot, *, replacing: int | None = None) -> bool:
         """See `SnapshotStore.save_snapshot`."""
         bindings = (
@@ -172,6 +200,24 @@ class SqliteStore:
     async def read_snapshot(self, aggregate_id: str) -> Snapshot | None:
         """See `SnapshotStore.read_snapshot`."""
         return await self._connections.read(lambda connection: _snapshot(connection, aggregate_id))
+
+    async def snapshot_ids(
+        self, aggregate_type: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[str]:
+        """See `SnapshotStore.snapshot_ids`."""
+        return await self._ids("snapshot_ids", aggregate_type, after, limit)
+
+    async def inspect(self) -> Sequence[Finding]:
+        """See `Inspection.inspect`."""
+        return await inspect(self._connections)
+
+    async def _ids(self, query: str, aggregate_type: str, after: str, limit: int) -> list[str]:
+        check_id_page(aggregate_type, after, limit)
+        bindings = (aggregate_type, after, limit)
+        rows = await self._connections.read(
+            lambda connection: _rows(connection, _SQL[query], bindings)
+        )
+        return [aggregate_id for (aggregate_id,) in rows]
 
     async def _write_alone(self, append: Append) -> int:
         return await self._connections.write(lambda connection: write(connection, append))

@@ -1,7 +1,7 @@
 """What the tests of repositories stand on."""
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 import pytest
@@ -72,6 +72,15 @@ class Recorder(Instrumentation):
     def concurrency_conflict(self, aggregate_type: str) -> None:
         self.told.append(("concurrency_conflict", aggregate_type))
 
-    def operation(self, name: str, aggregate_type: str, seconds: float) -> None:
-        assert seconds >= 0
-        self.told.append(("operation", name, aggregate_type))
+    def operation(
+        self, name: str, aggregate_type: str, aggregate_id: str | None = None
+    ) -> AbstractContextManager[object]:
+        return self._around("operation", name, aggregate_type, aggregate_id)
+
+    @contextmanager
+    def _around(self, *told: Any) -> Generator[None]:
+        """Keep it when it has ended."""
+        try:
+            yield
+        finally:
+            self.told.append(told)

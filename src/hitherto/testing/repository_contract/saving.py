@@ -214,7 +214,9 @@ class SaveContract(RepositoryTests):
         assert hooks.of("events_saved") == [("Account", 2)]
         assert hooks.of("events_loaded") == [("Account", 2)]
         assert hooks.of("concurrency_conflict") == [("Account",)]
-        assert hooks.of("operation") == [(name, "Account") for name in ("save", "save", "load")]
+        assert hooks.of("operation") == [
+            (name, "Account", "a-1") for name in ("save", "save", "load")
+        ]
 
 
 class SaveAllContract(RepositoryTests):

@@ -5,6 +5,7 @@ import pytest
 from hitherto.testing.store_contract.appends import AppendContract, GroupContract
 from hitherto.testing.store_contract.content import ContentContract
 from hitherto.testing.store_contract.imports import ImportContract
+from hitherto.testing.store_contract.inspection import InspectionContract
 from hitherto.testing.store_contract.lifecycle import LifecycleContract
 from hitherto.testing.store_contract.loads import LoadContract
 from hitherto.testing.store_contract.log import LogContract
@@ -25,6 +26,7 @@ class StoreContract(
     SnapshotContract,
     ContentContract,
     RaceContract,
+    InspectionContract,
     LifecycleContract,
 ):
     """What every backend must do.

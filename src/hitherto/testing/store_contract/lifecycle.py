@@ -2,8 +2,8 @@
 
 import asyncio
 
+from hitherto.application.health import Health
 from hitherto.application.ports import Backend
-from hitherto.application.records import Health
 from hitherto.testing.store_contract.making import append_to, snapshot_of, versions
 
 
@@ -57,6 +57,17 @@ class LifecycleContract:
         assert health.watermark_lag == 0
         if health.pool is not None:
             assert 0 <= health.pool.idle <= health.pool.size <= health.pool.limit
+
+    async def test_its_use_is_told_without_io(self, backend: Backend) -> None:
+        """At rest nothing waits, and every connection is idle; a closed store has none."""
+        await backend.append([append_to("thing-1")])
+        usage = backend.usage()
+        assert usage.queue_depth == 0
+        if usage.pool is not None:
+            assert 0 < usage.pool.idle == usage.pool.size <= usage.pool.limit
+        await backend.close()
+        closed = backend.usage().pool
+        assert closed is None or closed.size == 0
 
     async def test_the_health_check_does_not_raise(self, backend: Backend) -> None:
         """A closed store's neither."""

@@ -99,6 +99,13 @@ BEGIN
             WHERE e.a = append.n
         ) AS own
         WHERE winners IS NULL OR append.n <> ALL (winners);
+
+        -- What stands may be committed here but not yet on a synchronous standby: whoever wrote
+        -- it was terminated while it waited. A transaction of our own, committed after it, waits
+        -- for both; so a repeat is not acknowledged before it would outlive a failover.
+        IF EXISTS (SELECT FROM {schema}.event_store WHERE event_id = ANY (event_ids)) THEN
+            PERFORM pg_current_xact_id();
+        END IF;
     END IF;
 END $hitherto$;
 

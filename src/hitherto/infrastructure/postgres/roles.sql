@@ -1,0 +1,60 @@
+-- Three roles for this store. None can log in: make those that do members of one of them. The
+-- script may be run again at any time, and is to be after each migration: the writer and the
+-- reader then have these rights on the store, and no others.
+BEGIN;
+SELECT pg_advisory_xact_lock(hashtextextended('hitherto.migrate', 0));
+
+DO $roles$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {owner_text}) THEN
+        CREATE ROLE {owner} NOLOGIN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {writer_text}) THEN
+        CREATE ROLE {writer} NOLOGIN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {reader_text}) THEN
+        CREATE ROLE {reader} NOLOGIN;
+    END IF;
+    -- Who is no superuser can give what it has only to a role of which it is a member.
+    IF NOT pg_has_role({owner_text}, 'USAGE') THEN
+        GRANT {owner} TO CURRENT_USER;
+    END IF;
+END $roles$;
+
+-- The owner has the tables and may migrate them. It could also take the guards off the events, so
+-- no application should be it.
+GRANT USAGE, CREATE ON SCHEMA {schema} TO {owner};
+ALTER TABLE {schema}.hitherto_migrations OWNER TO {owner};
+ALTER TABLE {schema}.event_store OWNER TO {owner};
+ALTER TABLE {schema}.aggregate_snapshots OWNER TO {owner};
+ALTER FUNCTION {schema}.refuse_change OWNER TO {owner};
+ALTER FUNCTION {schema}.register_append OWNER TO {owner};
+ALTER FUNCTION {schema}.registered_appends OWNER TO {owner};
+ALTER FUNCTION {schema}.read_watermark OWNER TO {owner};
+ALTER FUNCTION {schema}.append_events OWNER TO {owner};
+ALTER FUNCTION {schema}.append_together OWNER TO {owner};
+
+REVOKE ALL ON SCHEMA {schema} FROM {writer}, {reader};
+REVOKE ALL ON {schema}.hitherto_migrations, {schema}.event_store, {schema}.aggregate_snapshots
+    FROM PUBLIC, {writer}, {reader};
+REVOKE ALL ON SEQUENCE {schema}.event_store_global_position_seq FROM PUBLIC, {writer}, {reader};
+REVOKE ALL ON FUNCTION {schema}.refuse_change, {schema}.register_append,
+    {schema}.registered_appends, {schema}.read_watermark, {schema}.append_events,
+    {schema}.append_together
+    FROM PUBLIC, {writer}, {reader};
+
+-- The reader reads, the log up to its watermark too.
+GRANT USAGE ON SCHEMA {schema} TO {writer}, {reader};
+GRANT SELECT ON {schema}.hitherto_migrations, {schema}.event_store, {schema}.aggregate_snapshots
+    TO {writer}, {reader};
+GRANT SELECT ON SEQUENCE {schema}.event_store_global_position_seq TO {writer}, {reader};
+GRANT EXECUTE ON FUNCTION {schema}.registered_appends, {schema}.read_watermark
+    TO {writer}, {reader};
+
+-- The writer also adds events, whose positions and times of storing it cannot choose, and keeps
+-- snapshots.
+GRANT INSERT (
+    event_id, event_type, aggregate_id, aggregate_type, event_version, schema_version, event_data,
+    metadata, occurred_at) ON {schema}.event_store TO {writer};
+GRANT EXECUTE ON FUNCTION {schema}.append_events, {schema}.append_together TO {writer};
+GRANT INSERT, UPDATE ON {schema}.aggregate_snapshots TO {writer};
+COMMIT;
