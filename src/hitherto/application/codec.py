@@ -1,5 +1,6 @@
 """Events to JSON text and back: `JsonCodec` for values, `Serializer` for one kind of aggregate."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -19,6 +20,9 @@ E = TypeVar("E", bound=Event)
 
 MAX_PAYLOAD = 1024 * 1024
 
+_GROWTH = 64  # 1e308 becomes 309 characters, and that is the most
+_ZEROS = re.compile("0{4,}")
+
 _NO_METADATA = Metadata()
 
 
@@ -33,8 +37,11 @@ def unknown_aggregate_type(which: str, aggregate_type: str) -> EventSerializatio
 class JsonCodec:
     """JSON through msgspec: Decimal as text, datetime in ISO 8601, bytes in base64.
 
+    Reading is bounded, whoever wrote the text: by its length, and by the interpreter's limit of
+    recursion for how deep it is nested.
+
     Args:
-        max_payload: The longest text that it makes, in bytes.
+        max_payload: The longest text that it makes or reads, in bytes.
         enc_hook: Turns a value of a type that msgspec does not know into one that it knows.
         dec_hook: The inverse; it is given the type and the value.
     """
@@ -74,8 +81,37 @@ class JsonCodec:
         return text
 
     def decoder(self, type: Any) -> Callable[[str], Any]:
-        """A function that makes a `type` of JSON text; it raises ValueError on other text."""
-        return msgspec.json.Decoder(type, dec_hook=self._dec_hook).decode
+        """A function that makes a `type` of JSON text.
+
+        It raises ValueError on other text and where it is too long, and RecursionError where it is
+        nested too deep.
+        """
+        decode = msgspec.json.Decoder(type, dec_hook=self._dec_hook).decode
+        limit = self._max_payload
+
+        def bounded(text: str) -> Any:
+            if len(text) > limit:  # mostly not, and then no more is done
+                _check_length(text, limit)
+            return decode(text)
+
+        return bounded
+
+
+def _check_length(text: str, limit: int) -> None:
+    """Refuse text that `JsonCodec.encode` would not have made.
+
+    PostgreSQL rewrites JSON: it puts spaces in, and writes 1e300 with 300 zeros. Neither counts.
+
+    Raises:
+        ValueError: It is longer than `limit`.
+    """
+    if len(text) <= _GROWTH * limit:
+        compact = msgspec.json.format(text, indent=-1)
+        if len(_ZEROS.sub("", compact)) <= limit:
+            return
+    raise ValueError(
+        f"it takes {len(text)} characters as JSON, which is more than max_payload={limit} allows"
+    )
 
 
 class Serializer(Generic[E]):
@@ -149,7 +185,7 @@ class Serializer(Generic[E]):
 
         Raises:
             AggregateIDMismatch: It belongs to another type of aggregate.
-            EventSerializationFailed: Its type is unknown, or its data do not fit.
+            EventSerializationFailed: Its type is unknown, or its data or metadata do not fit.
         """
         if stored.aggregate_type != self.definition.aggregate_type:
             check_aggregate_type(self.definition, stored.aggregate_id, stored.aggregate_type)
@@ -159,9 +195,6 @@ class Serializer(Generic[E]):
             raise self._failed(
                 stored.aggregate_id, stored.version, stored.event_type, stored.schema_version, error
             ) from error
-        metadata = _NO_METADATA
-        if stored.metadata is not None:
-            metadata = Metadata.from_flat(self._decode_metadata(stored.metadata))
         return RecordedEvent(
             event=event,
             event_id=stored.event_id,
@@ -173,8 +206,19 @@ class Serializer(Generic[E]):
             position=stored.position,
             occurred_at=stored.occurred_at,
             stored_at=stored.stored_at,
-            metadata=metadata,
+            metadata=self._metadata(stored),
         )
+
+    def _metadata(self, stored: StoredEvent) -> Metadata:
+        if stored.metadata is None:
+            return _NO_METADATA
+        try:
+            return Metadata.from_flat(self._decode_metadata(stored.metadata))
+        except (ValueError, RecursionError) as error:
+            raise EventSerializationFailed(
+                f"the metadata of {stored.aggregate_id!r} at version {stored.version} cannot be "
+                f"decoded: {error}"
+            ) from error
 
     def _failed(
         self, aggregate_id: str, version: int, event_type: str, schema: int, error: Exception

@@ -3,11 +3,13 @@
 import hashlib
 import inspect
 import re
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from enum import Enum
 from functools import cached_property, lru_cache, partial, partialmethod, singledispatchmethod
+from pathlib import Path
 from types import CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any, get_args, get_origin
 
@@ -277,11 +279,20 @@ def _is(value: object, kinds: Any) -> bool:
 
 
 def _name(value: Any) -> str:
-    return f"{value.__module__}.{value.__qualname__}"
+    return f"{_imported_name(value.__module__)}.{value.__qualname__}"
 
 
 def _package(module: object) -> str:
-    return str(module).partition(".")[0]
+    return _imported_name(module).partition(".")[0]
+
+
+def _imported_name(module: object) -> str:
+    """What others would import it as: a program that is run is ``__main__`` to itself."""
+    main = sys.modules.get("__main__")
+    if module != "__main__" or main is None:
+        return str(module)
+    spec = getattr(main, "__spec__", None)
+    return spec.name if spec is not None else Path(getattr(main, "__file__", "__main__")).stem
 
 
 def _is_special(name: str) -> bool:

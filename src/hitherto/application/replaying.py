@@ -137,7 +137,9 @@ class _Replay:
         self._verdicts[verdict] += 1
         if verdict in KINDS:
             version = None if snapshot is None else snapshot.version
-            self._tally.add(KINDS[verdict], id, version, detail=detail)
+            impossible = verdict == "baseless" and version == 0
+            kind = "snapshot-out-of-range" if impossible else KINDS[verdict]
+            self._tally.add(kind, id, version, detail=detail)
 
     def result(self) -> Replayed:
         """What there is to tell in the end."""

@@ -239,8 +239,11 @@ class Repository(Generic[A]):
         return await self._snapshots.take(aggregate)
 
     async def health_check(self) -> Health:
-        """The state of the store below; it reports what is wrong rather than raise."""
-        return await self.store.health_check()
+        """The state of the store below, and whether the snapshots that are due can be taken.
+
+        It reports what is wrong rather than raise.
+        """
+        return self._snapshots.judge(await self.store.health_check())
 
     def _check_own(self, aggregate: Aggregate[Any]) -> None:
         if aggregate.definition is not self._definition:

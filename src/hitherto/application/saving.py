@@ -7,7 +7,7 @@ from hitherto.application.records import Append, NewEvent, utc
 from hitherto.application.store import Store
 from hitherto.domain.aggregate import Aggregate, Unsaved
 from hitherto.domain.metadata import Metadata, current_metadata
-from hitherto.errors import InvalidAggregateState
+from hitherto.errors import EventSerializationFailed, InvalidAggregateState
 
 
 class saving:  # noqa: N801  # it reads like a function: `with saving(…):`
@@ -45,7 +45,12 @@ def prepare(
     told = store.instrumentation.event_metadata()
     if told:
         flat = {**told, **flat}
-    encoded = store.codec.encode(flat) if flat else None
+    encoded = None
+    if flat:
+        try:
+            encoded = store.codec.encode(flat)
+        except EventSerializationFailed as error:
+            raise EventSerializationFailed(f"the metadata cannot be stored: {error}") from error
     return [_append_of(store, aggregate, encoded) for aggregate in aggregates]
 
 

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from hitherto.application.fingerprint import fingerprint, state_struct
+from hitherto.application.health import Health
 from hitherto.application.logging import log_event
 from hitherto.application.records import Snapshot, Stream
 from hitherto.application.store import Store
@@ -46,6 +47,7 @@ class Snapshots(Generic[A]):
         self._store = store
         self._definition = definition
         self._due = due
+        self._wanted = due is not None
         self.fingerprint: str | None = None
         self.unsupported: str | None = None
         try:
@@ -55,6 +57,18 @@ class Snapshots(Generic[A]):
         except (TypeError, NameError) as error:
             owner = definition.owner.__qualname__
             self.unsupported = f"the state of {owner} cannot be encoded: {error}"
+
+    def judge(self, store: Health) -> Health:
+        """The health of a store to those who want these snapshots."""
+        if not self._wanted or self.unsupported is None:
+            return store
+        name = self._definition.aggregate_type
+        problem = f"no snapshot of {name} is taken, so loads get slower: {self.unsupported}"
+        return msgspec.structs.replace(
+            store,
+            status="unhealthy" if store.status == "unhealthy" else "degraded",
+            problems=(*store.problems, problem),
+        )
 
     def restore(self, aggregate: A, stream: Stream) -> str | None:
         """Take on the stream's snapshot; if it cannot be trusted, say why instead."""
@@ -143,6 +157,7 @@ class Snapshots(Generic[A]):
         self._store.instrumentation.snapshot_failed(self._definition.aggregate_type)
         if isinstance(error, SnapshotNotSupported):
             self._due = None  # Said once; trying it after each save would only cost.
+            self.unsupported = str(error)
 
     def _log(self, event: str, aggregate_id: str, **values: object) -> None:
         log_event(

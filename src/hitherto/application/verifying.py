@@ -208,7 +208,7 @@ def _by_type(
     for each in aggregates:
         repository = Repository(store, each, snapshot_every=None)
         rival = repositories.setdefault(repository._type, repository)
-        if rival is not repository:
+        if rival._definition is not repository._definition:
             names = [one._definition.owner.__qualname__ for one in (rival, repository)]
             raise InvalidInput(
                 f"{names[0]} and {names[1]} bear one stored name, {repository._type!r}: give the "

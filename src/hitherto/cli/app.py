@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 from rich.text import Text
 
+from hitherto.cli.complaints import complaint
 from hitherto.cli.demo import demo
+from hitherto.cli.health import health
+from hitherto.cli.logs import LogFormat, LogLevel, shown
 from hitherto.cli.replay import replay
 from hitherto.cli.schema import schema
 from hitherto.cli.verify import verify
@@ -19,11 +23,35 @@ app = App(
     version=version("hitherto"),
     version_flags=["--version"],
     help_format="markdown",
+    error_formatter=complaint,
 )
+app.meta.group_parameters = Group("Logging", sort_key=1)
 app.command(demo)
 app.command(schema)
 app.command(verify)
 app.command(replay)
+app.command(health)
+
+
+@app.meta.default
+def _with_logging(
+    *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    log_format: Annotated[LogFormat, Parameter(env_var="HITHERTO_LOG_FORMAT")] = "console",
+    log_level: Annotated[LogLevel, Parameter(env_var="HITHERTO_LOG_LEVEL")] = "warning",
+) -> Any:
+    """Run a command.
+
+    Parameters
+    ----------
+    words:
+        The command.
+    log_format:
+        How the log is written, on stderr: for people, or a line of JSON for each event.
+    log_level:
+        What to log: this, and what is worse.
+    """
+    with shown(log_format, log_level):
+        return app(words, exit_on_error=False, result_action="return_value")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +65,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         command line.
     """
     try:
-        status = app(arguments, exit_on_error=False, result_action="return_value")
+        status = app.meta(arguments, exit_on_error=False, result_action="return_value")
     except CycloptsError:
         return 2  # Cyclopts has told it.
     except HithertoError as error:

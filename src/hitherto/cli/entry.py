@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 def main() -> int:
     """Run the command line; returns the exit status."""
-    missing = [name for name in ("cyclopts", "rich") if find_spec(name) is None]
+    missing = [name for name in ("cyclopts", "rich", "structlog") if find_spec(name) is None]
     if missing:
         sys.stderr.write(
             f"The command needs {' and '.join(missing)}: pip install 'hitherto[cli]'\n"

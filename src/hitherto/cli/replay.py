@@ -70,10 +70,10 @@ async def _replay(
 
 
 def _tell(console: Console, result: Replayed) -> None:
-    say(console, f"Aggregates: {result.aggregates:,}. Snapshots taken: {result.taken:,}.")
-    say(
-        console,
-        f"Of their snapshots, as they were: equal to the events {result.equal:,}, wrong "
-        f"{result.wrong:,}, made by other code {result.foreign:,}, missing {result.missing:,}.",
-    )
+    say(console, f"Aggregates: {result.aggregates:,}")
+    say(console, f"Snapshots that equal the fold: {result.equal:,}")
+    say(console, f"Snapshots that are wrong: {result.wrong:,}")
+    say(console, f"Snapshots of other code: {result.foreign:,}")
+    say(console, f"Snapshots that are missing: {result.missing:,}")
+    say(console, f"Snapshots taken: {result.taken:,}")
     show_findings(console, result.findings, remedies=False)

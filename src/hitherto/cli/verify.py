@@ -80,11 +80,9 @@ def _tell(console: Console, where: str, result: Verification) -> None:
     elif result.unread:
         say(console, "Its events and snapshots were not read: first mend what cannot be read.")
     else:
-        say(
-            console,
-            f"Events read: {result.events:,}. Snapshots compared with their events: "
-            f"{result.snapshots:,}; left out, since other code made them: {result.foreign:,}.",
-        )
+        say(console, f"Events read: {result.events:,}")
+        say(console, f"Snapshots compared with them: {result.snapshots:,}")
+        say(console, f"Snapshots of other code, left out: {result.foreign:,}")
     show_findings(console, result.findings, remedies=True)
 
 

@@ -82,7 +82,7 @@ class Aggregate(Generic[E]):
             if not _is_immutable(default := getattr(cls, name, None))
         }
         cls.definition = Definition(
-            aggregate_type=type or cls.__name__,
+            aggregate_type=cls.__name__ if type is None else type,
             events=events,
             fold=cls.apply,
             owner=cls,

@@ -59,7 +59,7 @@ class Decider(ABC, Generic[S, E, C]):
             state_type = arguments[0]
             events, state_types = events_of(arguments[1], cls), lambda: {"state": state_type}
         cls.definition = Definition(
-            aggregate_type=type or cls.__name__,
+            aggregate_type=cls.__name__ if type is None else type,
             events=events,
             fold=cls.evolve,
             owner=cls,

@@ -100,7 +100,9 @@ class EventMeta(msgspec.StructMeta):
             type: The stored name; the class's name if left out.
             schema: The version of the event's fields, from 1; stored beside every event.
         """
-        event_type = check_identifier(f"the stored name of event class {name}", type or name)
+        event_type = check_identifier(
+            f"the stored name of event class {name}", name if type is None else type
+        )
         if not 1 <= schema <= MAX_SCHEMA_VERSION:
             raise TypeError(f"{name}: schema={schema}, but a schema version is 1 … 32767")
         cls: Any = super().__new__(

@@ -47,10 +47,11 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
 
     def over(self, base: "Metadata") -> "Metadata":
         """This metadata, with what it leaves open taken from `base`."""
-        return Metadata(
-            **{name: getattr(self, name) or getattr(base, name) for name in _NAMES},
-            extra={**base.extra, **self.extra},
-        )
+        own = {name: getattr(self, name) for name in _NAMES}
+        named = {
+            name: getattr(base, name) if value is None else value for name, value in own.items()
+        }
+        return Metadata(**named, extra={**base.extra, **self.extra})
 
     def flat(self) -> dict[str, MetadataValue]:
         """One flat mapping, as it is stored; what is None is left out."""

@@ -1,5 +1,7 @@
 """`PrometheusInstrumentation`: the hooks as metrics of prometheus-client, an extra."""
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from time import perf_counter
 
@@ -161,6 +163,8 @@ class _OpenStores(Collector):
     def __init__(self) -> None:
         self._usages: set[Callable[[], Usage]] = set()
         self.add, self.discard = self._usages.add, self._usages.discard
+        if sys.platform != "win32":  # A forked child opens stores of its own.
+            os.register_at_fork(after_in_child=self._usages.clear)
 
     def collect(self) -> Iterator[Metric]:
         """The gauges; without a sample where no store is open."""

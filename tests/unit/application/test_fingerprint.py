@@ -406,6 +406,26 @@ def test_it_is_the_same_in_every_process(source: str, tmp_path: Path) -> None:
     assert outputs == outputs[:1] * 4
 
 
+def test_it_is_the_same_for_a_program_that_is_run_and_for_who_imports_it(tmp_path: Path) -> None:
+    """Else a worker and a web process would replace each other's snapshots for ever."""
+    tell = (
+        "from hitherto.application.fingerprint import fingerprint\n"
+        "print([fingerprint(kind.definition) for kind in (Fine, Counting)])\n"
+    )
+    (tmp_path / "model.py").write_text(BEFORE + tell, encoding="utf-8")
+    outputs = {
+        subprocess.run(
+            [sys.executable, *arguments],
+            env={"PYTHONPATH": ":".join(filter(None, [str(tmp_path), *sys.path]))},
+            cwd=tmp_path,
+            capture_output=True,
+            check=True,
+        ).stdout
+        for arguments in (["-c", "import model"], ["-m", "model"], ["model.py"])
+    }
+    assert len(outputs) == 1
+
+
 def test_it_is_the_same_after_use() -> None:
     """Nothing that a fold leaves behind counts: caches, or what the interpreter makes faster."""
     names: dict[str, Any] = {"__name__": "model"}

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hitherto import Aggregate, Repository, SnapshotNotSupported
+from hitherto import Aggregate, Health, Repository, SnapshotNotSupported
 from hitherto.application.ports import Backend
 from hitherto.application.store import Store
 from hitherto.infrastructure.memory import MemoryStore
@@ -92,6 +92,35 @@ async def test_an_annotation_that_leads_nowhere_means_no_snapshots(probe: Probe)
     assert (await repository.load("g-1")).size == 5
     with pytest.raises(SnapshotNotSupported):
         await repository.snapshot(aggregate)
+
+
+@pytest.mark.parametrize("kind", [Broken, Divided])
+async def test_snapshots_that_cannot_be_taken_are_a_problem_of_the_repository(
+    probe: Probe, kind: type[Aggregate[Grew]]
+) -> None:
+    """Known from the start or found at the first save; the store has no part in it."""
+    store = Store(probe, snapshot_threshold=1)
+    repository = Repository(store, kind)
+    await grown(repository, kind, 0)
+    found, below = await repository.health_check(), await store.health_check()
+    *others, problem = found.problems
+    assert problem.startswith(f"no snapshot of {kind.__name__} is taken, so loads get slower: ")
+    assert found.status == "degraded"
+    assert tuple(others) == below.problems
+    unwanted = Repository(store, kind, snapshot_every=None)
+    assert await unwanted.health_check() == below
+
+
+async def test_snapshots_make_an_unhealthy_store_no_healthier(probe: Probe) -> None:
+    """The worst counts."""
+
+    class Dead(MemoryStore):
+        async def health_check(self) -> Health:
+            return Health(status="unhealthy", backend="dead")
+
+    found = await Repository(Store(Dead()), Broken).health_check()
+    assert found.status == "unhealthy"
+    assert len(found.problems) == 1
 
 
 async def test_a_field_that_is_not_set_comes_back_not_set(probe: Probe) -> None:

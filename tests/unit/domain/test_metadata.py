@@ -18,6 +18,7 @@ def test_what_is_left_open_is_taken_from_the_base() -> None:
     assert upper.over(base) == Metadata(
         correlation_id="d", causation_id="e", actor="a", extra={"x": 1, "y": 2, "z": None}
     )
+    assert Metadata(actor="").over(base).actor == ""
 
 
 @pytest.mark.parametrize(

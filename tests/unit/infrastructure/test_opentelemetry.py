@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 from examples.users import User
 from opentelemetry import trace
@@ -188,23 +189,21 @@ async def test_what_is_no_save_is_an_internal_span(
 async def test_a_snapshot_within_a_load_does_not_take_its_count(traces: Traces) -> None:
     """The load goes on where the snapshot, which is a span below it, has ended."""
     async with connect("memory:", instrumentation=traces.tracing) as store:
-        user = new_user()
-        await Repository(store, User, snapshot_every=1).save(user)
-        kept = await store.backend.read_snapshot(user.id)
-        assert kept is not None
-        await store.backend.save_snapshot(
-            type(kept)(**{**_fields(kept), "fingerprint": "old"}), replacing=kept.version
-        )
+        saved = [new_user(), new_user()]
+        users = Repository(store, User, snapshot_every=1)
+        for user in saved:
+            await users.save(user)
+            kept = await store.backend.read_snapshot(user.id)
+            assert kept is not None
+            spoiled = msgspec.structs.replace(kept, fingerprint="old")
+            await store.backend.save_snapshot(spoiled, replacing=1)
         traces.exporter.clear()
-        await Repository(store, User, snapshot_every=1).load(user.id)
-    load, snapshot = traces.named("load User"), traces.named("snapshot User")
-    assert parent_of(snapshot) == load.context.span_id
-    assert [event.name for event in load.events] == ["snapshot_unusable"]
-    assert attributes_of(load)["messaging.batch.message_count"] == 1
-
-
-def _fields(struct: Any) -> dict[str, Any]:
-    return {name: getattr(struct, name) for name in struct.__struct_fields__}
+        await users.load_many([user.id for user in saved])
+    load = traces.named("load_many User")
+    snapshots = [span for span in traces.spans if span.name == "snapshot User"]
+    assert [parent_of(snapshot) for snapshot in snapshots] == [load.context.span_id] * 2
+    assert [event.name for event in load.events] == ["snapshot_unusable"] * 2
+    assert attributes_of(load)["messaging.batch.message_count"] == 2
 
 
 async def test_a_failure_is_told_by_its_span(traces: Traces) -> None:
@@ -365,11 +364,24 @@ async def test_a_consumers_failure_is_told_by_its_span(traces: Traces) -> None:
 async def test_a_context_that_makes_no_sense_is_not_linked_to(
     traces: Traces, traceparent: Any
 ) -> None:
-    """Other tools write metadata, too."""
+    """Other tools write metadata, too. The consumer's own span is no substitute."""
+    linked: list[object] = []
+
+    class Telling(trace.NoOpTracer):
+        def start_span(self, *arguments: Any, **options: Any) -> trace.Span:
+            linked.extend(options["links"])
+            return super().start_span(*arguments, **options)
+
+    class Provider(trace.NoOpTracerProvider):
+        def get_tracer(self, *_arguments: Any, **_options: Any) -> trace.Tracer:
+            return Telling()
+
     recorded = await saved_event(traces, extra={"traceparent": traceparent})
-    with traces.tracing.processing(recorded):
-        pass
-    assert traces.named("process User").links == ()
+    with (
+        traces.tracer.start_as_current_span("projection"),
+        OpenTelemetryInstrumentation(Provider()).processing(recorded),
+    ):
+        assert linked == []
 
 
 async def test_the_conversation_is_the_correlation_id_of_the_block(traces: Traces) -> None:

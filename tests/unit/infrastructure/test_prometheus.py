@@ -5,7 +5,6 @@ import importlib
 import re
 import subprocess
 import sys
-import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 from examples.users import User
-from prometheus_client import CollectorRegistry, Counter, start_http_server
+from prometheus_client import CollectorRegistry, start_http_server
 
 from hitherto import AggregateVersionConflict, EventStoreUnavailable, Repository, connect
 from hitherto.application.health import PoolUse, Usage
@@ -174,33 +173,6 @@ def test_durations_fall_into_their_buckets(registry: CollectorRegistry, scrape: 
     assert found[f"{name}_sum{of_saves}"] == pytest.approx(total)
 
 
-def test_what_waits_to_be_counted_is_bounded(registry: CollectorRegistry) -> None:
-    """Nobody may ever scrape."""
-    counter = Counter("events", "Events", ["kind"], registry=None)
-    count = late_metrics.Late(counter, registry).labelled("User")
-    for _ in range(2 * late_metrics.LIMIT + 1):
-        count(1)
-    counted = [sample.value for metric in counter.collect() for sample in metric.samples]
-    assert counted[0] == 2 * late_metrics.LIMIT
-    assert registry.get_sample_value("events_total", {"kind": "User"}) == counted[0] + 1
-
-
-def test_several_threads_lose_no_count(registry: CollectorRegistry, scrape: Scrape) -> None:
-    """Stores of several event loops may share an instance, and a scrape comes at any time."""
-    metrics = PrometheusInstrumentation(registry)
-
-    def save() -> None:
-        for _ in range(20_000):
-            metrics.events_saved("User", 1)
-
-    threads = [threading.Thread(target=save) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    while any(thread.is_alive() for thread in threads):
-        scrape()
-    assert scrape()['aggregate_events_saved_total{aggregate_type="User"}'] == 80_000
-
-
 def test_retries_and_openings_of_the_breaker_are_counted(
     registry: CollectorRegistry, scrape: Scrape
 ) -> None:
@@ -258,6 +230,33 @@ async def test_an_open_breaker_shows(registry: CollectorRegistry, scrape: Scrape
     assert found["event_store_breaker_state"] == 2
     assert found["event_store_breaker_opened_total"] == 1
     assert found['event_store_retries_total{call="append"}'] >= 1
+
+
+@pytest.mark.integration
+def test_a_forked_child_tells_of_its_own_stores(tmp_path: Path) -> None:
+    """Those of its parent it cannot use; without await, it opens them anew."""
+    script = """
+import os, sys
+from prometheus_client import CollectorRegistry
+from hitherto.infrastructure.prometheus import PrometheusInstrumentation
+from hitherto.sync import connect
+
+registry = CollectorRegistry()
+metrics = PrometheusInstrumentation(registry)
+with connect(f"sqlite:///{sys.argv[1]}/store.db", max_connections=3, instrumentation=metrics) as s:
+    print(registry.get_sample_value("event_store_pool_limit"), flush=True)
+    if os.fork() == 0:
+        s.watermark()
+        print(registry.get_sample_value("event_store_pool_limit"), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    in_parent, in_child = ended.stdout.split()
+    assert in_child == in_parent
 
 
 @pytest.mark.integration

@@ -3,7 +3,6 @@
 import asyncio
 import re
 import socket
-import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import asyncpg
 
 from hitherto.application.health import PoolUse
-from hitherto.errors import ConfigurationError, EventStoreUnavailable
+from hitherto.errors import ConfigurationError, EventStoreUnavailable, HithertoError
 from hitherto.infrastructure.opening import Opening
 from hitherto.infrastructure.postgres.errors import told, translated
 from hitherto.infrastructure.postgres.tls import unusable_files
@@ -221,9 +220,7 @@ async def _connect_to(url: str, **options: Any) -> Any:
     connection = None
     try:
         connection = await asyncpg.connect(url, **options)
-    except ssl.SSLCertVerificationError:  # It is a ValueError, too.
-        raise
-    except OSError as error:
+    except OSError as error:  # first, for that of a certificate is a ValueError, too
         problem = unusable_files(url)
         if problem is None:
             raise
@@ -260,12 +257,14 @@ async def _transaction(connection: Any) -> AsyncGenerator[None]:
     await connection.execute(_TRANSACTION)
     try:
         yield
-    except asyncio.CancelledError:
-        connection.terminate()  # A server that hangs would not confirm the end.
-        raise
-    except BaseException:
-        if not connection.is_closed():
+    except (asyncpg.PostgresError, HithertoError):
+        try:
             await connection.execute("ROLLBACK")
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            connection.terminate()
+        raise
+    except BaseException:  # The connection broke, or its caller waits no more: so ends it.
+        connection.terminate()
         raise
     await connection.execute("COMMIT")
 

@@ -40,6 +40,8 @@ class Schema:
         tags = (_BODY_TAG, _STEP_TAG)
         if not 1 <= _length(name) <= 63 or any(bad in name for bad in ("\0", *tags)):
             raise ConfigurationError(f"schema={name!r}: give a PostgreSQL name of 1 to 63 bytes")
+        if name.startswith("pg_"):
+            raise ConfigurationError(f"schema={name!r}: PostgreSQL keeps names with pg_ for itself")
         self.name = name
         self._may_migrate = migrate
         self._identifier = '"' + name.replace('"', '""') + '"'

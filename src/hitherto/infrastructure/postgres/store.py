@@ -23,7 +23,7 @@ from hitherto.application.records import (
     check_page,
     check_range,
 )
-from hitherto.errors import HithertoError
+from hitherto.errors import EventStoreUnavailable, HithertoError
 from hitherto.infrastructure.batching import GroupCommit, patiently
 from hitherto.infrastructure.postgres.appending import Appender
 from hitherto.infrastructure.postgres.connections import Connections
@@ -177,16 +177,24 @@ class PostgresStore:
     async def health_check(self) -> Health:
         """See `EventStore.health_check`."""
         try:
-            async with self._connections.probe() as connection:
-                start = time.perf_counter()
-                (found,) = await connection.fetch(self._sql["health"], _HELD_TOO_LONG)
-                latency = time.perf_counter() - start
-                lag = 0
-                if not found["standby"]:
-                    ((watermark, allocated),) = await connection.fetch(self._sql["watermark"])
-                    lag = allocated - watermark
+            try:
+                return await self._look()
+            except EventStoreUnavailable as error:
+                if isinstance(error.__cause__, TimeoutError):
+                    raise
+                return await self._look()  # Perhaps only a connection was cut while it was idle.
         except HithertoError as error:
             return Health(status="unhealthy", backend="postgresql", problems=(str(error),))
+
+    async def _look(self) -> Health:
+        async with self._connections.probe() as connection:
+            start = time.perf_counter()
+            (found,) = await connection.fetch(self._sql["health"], _HELD_TOO_LONG)
+            latency = time.perf_counter() - start
+            lag = 0
+            if not found["standby"]:
+                ((watermark, allocated),) = await connection.fetch(self._sql["watermark"])
+                lag = allocated - watermark
         problems = (
             *_problems(found, failover=self._connections.failover),
             *_holding_back(found, lag),

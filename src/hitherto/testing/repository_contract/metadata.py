@@ -2,8 +2,11 @@
 
 import asyncio
 
+import pytest
+
 from hitherto.application.store import Store
 from hitherto.domain.metadata import Metadata, metadata_context
+from hitherto.errors import EventSerializationFailed
 from hitherto.testing.repository_contract.base import RepositoryTests
 from hitherto.testing.repository_contract.domain import Account, Person
 
@@ -69,3 +72,14 @@ class MetadataContract(RepositoryTests):
             (recorded,) = await accounts.history(f"a-{number}")
             expected = Metadata(correlation_id=f"request-{number}", actor="Ada")
             assert recorded.metadata == expected
+
+    @pytest.mark.parametrize("text", ["\0", "\ud800"])
+    async def test_what_cannot_be_stored_is_told_as_metadata(self, store: Store, text: str) -> None:
+        """Nothing of the save is stored, and it can be repeated without."""
+        accounts = self.make_repository(store, Account)
+        account = Account.open("a-1")
+        with pytest.raises(EventSerializationFailed, match="the metadata cannot be stored"):
+            await accounts.save(account, metadata=Metadata(actor=text))
+        assert not await accounts.exists("a-1")
+        await accounts.save(account)
+        assert (await accounts.load("a-1")).version == 1
