@@ -94,7 +94,7 @@ def check_value(value: Any, path: str, depth: int = 0) -> None:
             raise ValueError(f"{path} is {value}: only finite numbers can be stored")
     elif isinstance(value, datetime):
         if value.utcoffset() is None:
-            raise ValueError(f"{path}={value} has no time zone: give one, such as tzinfo=UTC")
+            raise ValueError(f"{path} has no time zone: give one, such as tzinfo=UTC")
     else:
         for name, part in _parts(value):
             check_value(part, f"{path}{name}", depth + 1)
@@ -131,6 +131,6 @@ def _parts(value: Any) -> Iterable[tuple[str, Any]]:
 
 
 def _mapping_parts(mapping: Mapping[Any, Any]) -> Iterable[tuple[str, Any]]:
-    for key, value in mapping.items():
-        yield " key", key
-        yield f"[{key!r}]", value
+    for index, (key, value) in enumerate(mapping.items()):  # Keys are nobody's business either.
+        yield f" key {index}", key
+        yield f"[{index}]", value

@@ -127,7 +127,7 @@ class TestJsonCodec:
 
     def test_a_message_names_the_class_and_the_place(self) -> None:
         """And not the whole value."""
-        with pytest.raises(EventSerializationFailed, match=r"Noted\.value\['a'\]\[1\] is nan"):
+        with pytest.raises(EventSerializationFailed, match=r"Noted\.value\[0\]\[1\] is nan"):
             JsonCodec().encode(Noted(value={"a": [1, float("nan")]}))
 
 

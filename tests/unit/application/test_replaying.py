@@ -269,6 +269,30 @@ async def test_a_state_that_cannot_be_kept_is_told(store: Store) -> None:
     assert "only finite numbers" in result.findings[0].places[0].what
 
 
+async def test_a_wrong_snapshot_is_replaced_however_few_the_events(
+    accounts: Repository[Account], store: Store
+) -> None:
+    """It was asked for once, and would be used."""
+    await accounts.snapshot(await saved(accounts, "a", 2))
+    await spoil(store, "a", data='{"owner":"Eve"}')
+    assert counts(await replay(accounts)) == {"aggregates": 1, "wrong": 1, "taken": 1}
+    assert (await accounts.load("a")).owner == "Ada"
+
+
+async def test_a_snapshot_of_a_state_that_cannot_be_kept_is_told(store: Store) -> None:
+    """Somebody has made it up."""
+    repository = Repository(store, Divided, snapshot_every=None)
+    divided = Divided("a")
+    divided.record(Grew(by=1))
+    await repository.save(divided)
+    await repository.snapshot(divided)
+    divided.record(Grew(by=0))
+    await repository.save(divided)
+    made_up = await spoil(store, "a", version=2)
+    assert counts(await replay(repository)) == {"aggregates": 1, "unfoldable": 1}
+    assert await kept(store, "a") == made_up
+
+
 async def test_a_kind_without_snapshots_is_refused(store: Store, probe: Probe) -> None:
     """Before any I/O."""
     with pytest.raises(SnapshotNotSupported, match="Opaque cannot be encoded"):

@@ -84,10 +84,10 @@ def test_types_with_dangerous_values_need_one(type: Any) -> None:
         (Decimal("-Infinity"), "it is -Infinity"),
         (Decimal("NaN"), "it is NaN"),
         (Decimal("sNaN"), "it is sNaN"),
-        (datetime(2024, 1, 1), "it=2024-01-01 00:00:00 has no time zone"),  # noqa: DTZ001
+        (datetime(2024, 1, 1), "it has no time zone"),  # noqa: DTZ001
         ([1, [float("nan")]], r"it\[1\]\[0\] is nan"),
-        ({"a": {"b": float("nan")}}, r"it\['a'\]\['b'\] is nan"),
-        ({float("nan"): 1}, "it key is nan"),
+        ({"a": {"b": float("nan")}}, r"it\[0\]\[0\] is nan"),
+        ({float("nan"): 1}, "it key 0 is nan"),
         ((1, float("nan")), r"it\[1\] is nan"),
         ({float("inf")}, r"it\[0\] is inf"),
         (frozenset({float("inf")}), r"it\[0\] is inf"),

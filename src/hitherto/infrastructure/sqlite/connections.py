@@ -76,8 +76,10 @@ class Connections:
         """Run `work` in a transaction that sees one state of the file."""
         return await self._run(self._readers, lambda connection: _seen(connection, work))
 
-    def use(self) -> PoolUse:
-        """How many connections there are, and how many of them are idle."""
+    def use(self) -> PoolUse | None:
+        """How many connections there are, and how many of them are idle; None while closed."""
+        if self._writer is None:
+            return None
         size = len(self._opened)
         return PoolUse(size=size, idle=size - len(self._at_work), limit=self._max_readers + 1)
 
@@ -105,7 +107,8 @@ class Connections:
         except apsw.CantOpenError as error:
             raise EventStoreUnavailable(
                 f"{self.path!r} cannot be opened: check that its folder exists and may be "
-                f"written ({error})",
+                f"written{'' if self._may_migrate else ', and that a store was made there'} "
+                f"({error})",
                 transient=False,
             ) from error
         except apsw.NotADBError as error:
