@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-integration faults bench bench-quick check format clean
+.PHONY: help demo test test-unit test-integration faults bench bench-quick check audit format clean
 
 .venv/demo: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
@@ -44,12 +44,16 @@ bench: .venv/bench ## Measure everything beside its peers; 45 minutes at most.
 bench-quick: .venv/bench ## The same in small, two minutes.
 	$(BIN)/python -m benchmarks --quick
 
-check: .venv/dev ## Format, lint, types, import rules.
+check: .venv/dev ## Format, lint, types, import rules, known vulnerabilities.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	@$(BIN)/python .ci/audit.py constraints.txt
+
+audit: .venv/dev ## Look for known vulnerabilities in the pinned packages.
+	@$(BIN)/python .ci/audit.py constraints.txt
 
 format: .venv/dev ## Format and mend what can be mended.
 	$(BIN)/ruff format .

@@ -12,7 +12,7 @@ from tests.acceptance.postgres_writers import writers
 from tests.servers import new_schema
 
 from hitherto import SchemaMismatch
-from hitherto.application.records import Health
+from hitherto.application.health import Health
 from hitherto.infrastructure.postgres import store as module
 from hitherto.infrastructure.postgres.schema import latest_version
 

@@ -1,4 +1,4 @@
-"""Two PostgreSQL servers that take turns: a primary, and the synchronous standby that succeeds it."""
+"""Two PostgreSQL servers that take turns as primary and synchronous standby."""
 
 import os
 import signal

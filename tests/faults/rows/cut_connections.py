@@ -201,7 +201,8 @@ async def _cut_some(
         way = _WAYS[place % 2]
         after = random.choice([0, lengths[way], *random.choices(range(lengths[way]), k=3)])
         fault = Fault(way=way, after=after, harm=random.choice(_CUTS))
-        outcome.faults[f"{way} cut"] += await client.harmed(kind, fault)
+        if await client.harmed(kind, fault):
+            outcome.faults[f"{way} cut"] += 1
 
 
 async def _cut_everywhere(
@@ -223,7 +224,7 @@ async def _cut_everywhere(
 
 
 async def _stall(run: Run, schema: str, outcome: Outcome) -> None:
-    stores, each = (4, 1) if run.count <= _QUICK else (_STALLED, 20)
+    stores, each = (4, 1) if run.count <= _QUICK else (_STALLED, 12)
 
     async def stalls(number: int) -> None:
         random = run.random(f"stalls {number}")
@@ -233,7 +234,8 @@ async def _stall(run: Run, schema: str, outcome: Outcome) -> None:
                 kind = random.choice(_KINDS)
                 way, length = random.choice(list((await client.exchange(kind)).items()))
                 fault = Fault(way=way, after=random.randint(0, length), harm="stall")
-                outcome.faults[f"{way} stalled"] += await client.stalled(kind, fault, random)
+                struck = await client.stalled(kind, fault, random)
+                outcome.faults[f"{way} stalled"] += struck
             outcome.violations += client.violations
 
     async with asyncio.TaskGroup() as tasks:

@@ -1,5 +1,6 @@
 """Damage counted, and told."""
 
+from pathlib import Path
 from string import Formatter
 from typing import get_args
 
@@ -65,3 +66,10 @@ def test_every_kind_has_a_sentence_and_a_remedy(kind: Kind) -> None:
     assert names <= {"aggregate_id", "version", "position", "detail"}
     assert "{" not in remedy
     assert not remedy.endswith(".")
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_every_kind_is_explained(kind: Kind) -> None:
+    """In the documentation."""
+    page = Path(__file__).parents[3] / "docs/how-to/verify-a-store.md"
+    assert f"`{kind}`" in page.read_text()

@@ -81,9 +81,9 @@ async def spoil(store: Store, name: str, **changes: Any) -> None:
 
 def kinds(result: Verification) -> dict[str, int]:
     """How often each kind of damage was found."""
-    found = {finding.kind: finding.count for finding in result.findings}
+    found: dict[str, int] = {finding.kind: finding.count for finding in result.findings}
     assert len(found) == len(result.findings)
-    return dict(found)
+    return found
 
 
 async def test_a_sound_store_is_found_sound(store: Store) -> None:

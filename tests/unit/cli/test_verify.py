@@ -249,3 +249,20 @@ def test_an_empty_store_is_sound(url: str, capsys: pytest.CaptureFixture[str]) -
     asyncio.run(_empty("sqlite:///empty.db"))
     status, lines = printed(capsys, "verify", "sqlite:///empty.db", *AGGREGATES)
     assert (status, lines[0]) == (0, "sqlite:///empty.db is sound.")
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("verify", ["URL", "--aggregates", "--schema", "--sample", "--json"]),
+        ("replay", ["AGGREGATE", "--url", "--id", "--schema", "--dry-run", "--json"]),
+    ],
+)
+def test_help_names_the_options(
+    command: str, options: list[str], url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In 80 columns."""
+    status, lines = printed(capsys, command, "--help")
+    assert status == 0
+    assert all(any(option in line for line in lines) for option in options)
+    assert max(map(len, lines)) <= 80

@@ -254,9 +254,10 @@ def _notice_dead_peers(connection: Any) -> None:
 
 @asynccontextmanager
 async def _transaction(connection: Any) -> AsyncGenerator[None]:
-    await connection.execute(_TRANSACTION)
     try:
+        await connection.execute(_TRANSACTION)
         yield
+        await connection.execute("COMMIT")
     except (asyncpg.PostgresError, HithertoError):
         try:
             await connection.execute("ROLLBACK")
@@ -266,7 +267,6 @@ async def _transaction(connection: Any) -> AsyncGenerator[None]:
     except BaseException:  # The connection broke, or its caller waits no more: so ends it.
         connection.terminate()
         raise
-    await connection.execute("COMMIT")
 
 
 async def _set_session(connection: Any) -> None:
