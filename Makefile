@@ -50,7 +50,7 @@ check: .venv/dev ## Format, lint, types, import rules, known vulnerabilities.
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	@$(BIN)/python .ci/audit.py constraints.txt
+	@$(MAKE) --no-print-directory audit
 
 audit: .venv/dev ## Look for known vulnerabilities in the pinned packages.
 	@$(BIN)/python .ci/audit.py constraints.txt

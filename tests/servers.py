@@ -263,15 +263,19 @@ class PgBouncer:
         program: Debian's, see `pgbouncer_program`.
         server: The URL of the server behind it.
         pool_size: How many connections to a database it shares out.
+        port: Where it listens, such as that of one before it; any if left out.
 
     Attributes:
+        port: Where it listens.
         url: How to reach the same database through it.
     """
 
-    def __init__(self, program: Path, server: str, *, pool_size: int) -> None:
+    def __init__(
+        self, program: Path, server: str, *, pool_size: int, port: int | None = None
+    ) -> None:
         behind = urlsplit(server)
         user, password = unquote(behind.username or ""), unquote(behind.password or "")
-        port = _free_port()
+        self.port = port = port or _free_port()
         credentials, _, _ = behind.netloc.rpartition("@")
         self.url = urlunsplit(behind._replace(netloc=f"{credentials}@127.0.0.1:{port}"))
         self._directory = Path(tempfile.mkdtemp(prefix="hitherto-pgbouncer-", dir="/tmp"))
@@ -298,6 +302,11 @@ class PgBouncer:
             )
         atexit.register(self.stop)
         self._wait_for(port)
+
+    def kill(self) -> None:
+        """End it at once, as by ``kill -9``; `stop` it too, for its files."""
+        for process in psutil.Process(self._keeper.pid).children():
+            process.kill()
 
     def stop(self) -> None:
         """Stop it and remove its files. Doing it again does nothing."""

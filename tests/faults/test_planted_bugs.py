@@ -281,6 +281,23 @@ async def test_a_reader_without_the_watermark_is_found(monkeypatch: pytest.Monke
     assert some(await _violations("open_transaction"), "skipped positions")
 
 
+async def test_a_full_disk_that_is_kept_quiet_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What did not fit was acknowledged."""
+    append = SqliteStore.append
+
+    async def quiet(self: SqliteStore, appends: Sequence[Append]) -> tuple[int, ...]:
+        try:
+            return await append(self, appends)
+        except EventStoreUnavailable:
+            return tuple([10**6 for _ in appends])
+
+    monkeypatch.setattr(SqliteStore, "append", quiet)
+    monkeypatch.setattr("tests.faults.rows.disk_full._PATIENCE", 1.0)
+    violations = await _violations("disk_full", 1)
+    assert some(violations, "is full, and nobody was told")
+    assert some(violations, "lost: ")
+
+
 async def test_a_store_that_does_not_retry_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its clients meet every terminated session."""
 

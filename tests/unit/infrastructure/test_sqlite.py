@@ -12,8 +12,9 @@ import pytest
 import pytest_asyncio
 from tests.acceptance.postgres_writers import an_append
 
-from hitherto import EventStoreUnavailable, SchemaMismatch
+from hitherto import EventSerializationFailed, EventStoreUnavailable, SchemaMismatch
 from hitherto.application.health import PoolUse
+from hitherto.application.records import Snapshot
 from hitherto.infrastructure.sqlite import SqliteStore, connections
 
 
@@ -219,6 +220,29 @@ async def test_another_journal_mode_is_told_by_the_health_check(
     )
     connection.close()
     await store.open()
+
+
+@pytest.mark.parametrize("table", ["event_store", "aggregate_snapshots"])
+async def test_a_text_that_is_no_utf8_is_told_or_passed_over(
+    store: SqliteStore, path: str, table: str
+) -> None:
+    """An event cannot be read without it; a snapshot costs no truth."""
+    await store.save_snapshot(
+        Snapshot(aggregate_id="a", aggregate_type="Thing", version=1, fingerprint="f", data="{}")
+    )
+    column = {"event_store": "event_data", "aggregate_snapshots": "snapshot_data"}[table]
+    other = apsw.Connection(path)
+    for (name,) in list(other.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'")):
+        other.execute(f"DROP TRIGGER {name}")
+    other.execute(f"UPDATE {table} SET {column} = CAST(x'7b22ff227d' AS TEXT)")
+    other.close()
+    if table == "event_store":
+        with pytest.raises(EventSerializationFailed, match="not UTF-8"):
+            await store.load("a", fingerprint=None)
+    else:
+        stream = await store.load("a", fingerprint="f")
+        assert stream.snapshot is not None
+        assert not stream.snapshot.data
 
 
 async def test_filtered_reads_use_the_index_of_types(store: SqliteStore) -> None:

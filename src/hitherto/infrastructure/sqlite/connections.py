@@ -13,7 +13,7 @@ from typing import TypeVar
 import apsw
 
 from hitherto.application.health import PoolUse
-from hitherto.errors import EventStoreUnavailable
+from hitherto.errors import EventSerializationFailed, EventStoreUnavailable
 from hitherto.infrastructure.opening import Opening
 from hitherto.infrastructure.sqlite.schema import check, migrate
 
@@ -117,6 +117,10 @@ class Connections:
             ) from error
         except apsw.Error as error:
             raise EventStoreUnavailable(f"{self.path!r} cannot be used: {error}") from error
+        except UnicodeDecodeError as error:
+            raise EventSerializationFailed(
+                f"{self.path!r} holds a text that is not UTF-8: `hitherto verify` tells where"
+            ) from error
 
     def _connection(self) -> apsw.Connection:
         connection: apsw.Connection | None = getattr(self._local, "connection", None)

@@ -51,7 +51,7 @@ WHERE kept.version < excluded.version OR kept.version = ?
 RETURNING 1
 
 -- name: read_snapshot
-SELECT aggregate_id, aggregate_type, version, fingerprint, snapshot_data
+SELECT aggregate_id, aggregate_type, version, fingerprint, CAST(snapshot_data AS BLOB)
 FROM aggregate_snapshots WHERE aggregate_id = ?
 
 -- name: aggregate_ids

@@ -255,12 +255,16 @@ def _snapshot(connection: apsw.Connection, aggregate_id: str) -> Snapshot | None
     if not rows:
         return None
     _, aggregate_type, version, fingerprint, data = rows[0]
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = ""  # It cannot be decoded either, so the snapshot is passed over.
     return Snapshot(
         aggregate_id=aggregate_id,
         aggregate_type=aggregate_type,
         version=version,
         fingerprint=fingerprint,
-        data=data,
+        data=text,
     )
 
 
