@@ -125,6 +125,7 @@ async def test_a_prepared_transaction_is_named_after_a_crash_too(
             await asyncio.to_thread(cluster.restart, mode="immediate")
         async with opened(cluster.url(), "crash") as store:
             await store.append([an_append("b")])
+            await asyncio.sleep(0.3)  # A restart may take less than is too long here.
             (problem,) = told(await store.health_check())
     finally:
         cluster.stop()

@@ -1,6 +1,7 @@
 """Work through PgBouncer in transaction mode, whose connections break, and which goes itself."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -12,7 +13,8 @@ from tests.faults.workload import recorded_connect
 from tests.servers import PgBouncer, pgbouncer_program
 
 _POOL_SIZE = 4  # connections, for many more of the clients
-_OTHERS = "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+_OTHERS = """SELECT pid FROM pg_stat_activity
+    WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY pid"""
 
 
 class _Pooler:
@@ -35,11 +37,11 @@ class _Pooler:
 
     async def lose_one(self) -> int:
         """A server connection of it is terminated."""
-        return await self._terminate(f"{_OTHERS} ORDER BY random() LIMIT 1")
+        return await self._terminate(lambda pids: [self._random.choice(pids)])
 
     async def lose_all(self) -> int:
         """All of them are."""
-        return await self._terminate(_OTHERS)
+        return await self._terminate(lambda pids: pids)
 
     async def be_killed(self) -> int:
         """It ends by ``kill -9``, and is started again a moment later."""
@@ -55,18 +57,21 @@ class _Pooler:
         )
         return 1
 
-    async def _terminate(self, whom: str) -> int:
+    async def _terminate(self, chosen: Callable[[list[int]], list[int]]) -> int:
         session = await asyncpg.connect(self._server)
         try:
-            pids = await session.fetch(f"SELECT pg_terminate_backend(pid) FROM (SELECT pid {whom})")
+            pids = chosen([pid for (pid,) in await session.fetch(_OTHERS)])
+            await session.execute(
+                "SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) pid", pids
+            )
         finally:
             await session.close()
         return len(pids)
 
 
 _FAULTS = {
-    "a server connection terminated": _Pooler.lose_one,
-    "all server connections terminated": _Pooler.lose_all,
+    "one server connection terminated": _Pooler.lose_one,
+    "server connections terminated together": _Pooler.lose_all,
     "pgbouncer killed": _Pooler.be_killed,
     "pgbouncer restarted": _Pooler.be_restarted,
 }
@@ -92,7 +97,8 @@ async def run(run: Run) -> Outcome:
             for number in range(run.count):
                 await asyncio.sleep(random.random() * 0.2)
                 told, fault = kinds[number % len(kinds)]
-                outcome.faults[told] += 1 if await fault(pooler) else 0
+                count = await fault(pooler)
+                outcome.faults[told] += count
                 slowest = max(slowest, await load.goes_on())
             await load.finish(outcome)
     finally:
@@ -105,6 +111,6 @@ ROW = Row(
     title="Through PgBouncer in transaction mode: its connections and itself are ended",
     promises="1, 2, 3, 4, 5",
     run=run,
-    full=200,
+    full=120,
     quick=4,
 )

@@ -116,7 +116,9 @@ class Connections:
                 self._releases.add(release)
                 release.add_done_callback(self._releases.discard)
                 raise
-            except BaseException:
+            except BaseException as error:
+                if _ends_connection(error):  # Nobody else is to have it before its end is noticed.
+                    connection.terminate()
                 await self._release(pool, connection)
                 raise
             if pool is self._pool and not self._in_line and len(self._hot) < _HOT:
@@ -252,20 +254,24 @@ def _notice_dead_peers(connection: Any) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
+def _ends_connection(error: BaseException) -> bool:
+    """Whether it tells of a broken connection, rather than of what the server refused."""
+    if isinstance(error, asyncpg.PostgresError):
+        return getattr(error, "severity_en", None) in {"FATAL", "PANIC"}
+    return not isinstance(error, HithertoError)
+
+
 @asynccontextmanager
 async def _transaction(connection: Any) -> AsyncGenerator[None]:
     try:
         await connection.execute(_TRANSACTION)
         yield
         await connection.execute("COMMIT")
-    except (asyncpg.PostgresError, HithertoError):
-        try:
+    except BaseException as error:
+        if isinstance(error, asyncio.CancelledError):
+            connection.terminate()  # A server that hangs would not confirm the end.
+        elif not _ends_connection(error):
             await connection.execute("ROLLBACK")
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            connection.terminate()
-        raise
-    except BaseException:  # The connection broke, or its caller waits no more: so ends it.
-        connection.terminate()
         raise
 
 

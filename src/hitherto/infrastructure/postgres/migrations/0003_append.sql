@@ -101,10 +101,11 @@ BEGIN
         WHERE winners IS NULL OR append.n <> ALL (winners);
 
         -- What stands may be committed here but not yet on a synchronous standby: whoever wrote
-        -- it was terminated while it waited. A transaction of our own, committed after it, waits
-        -- for both; so a repeat is not acknowledged before it would outlive a failover.
+        -- it was terminated while it waited. A record of our own, logged after it, makes this
+        -- transaction wait for both; so a repeat is not acknowledged before it would outlive a
+        -- failover. (An id alone, of pg_current_xact_id(), is no reason to wait.)
         IF EXISTS (SELECT FROM {schema}.event_store WHERE event_id = ANY (event_ids)) THEN
-            PERFORM pg_current_xact_id();
+            PERFORM pg_logical_emit_message(true, 'hitherto', '');
         END IF;
     END IF;
 END $hitherto$;
