@@ -232,6 +232,68 @@ async def test_a_group_can_be_given_up_on_a_server_that_hangs(
             assert await store.append([large]) == (await store.watermark(),)
 
 
+async def test_a_store_can_be_closed_though_its_server_hangs(
+    strict: PostgresCluster, postgres_schema: str
+) -> None:
+    """Its connections are dropped."""
+    url = with_password(strict, "right%20s3cret")
+    store = PostgresStore(url, schema=postgres_schema, max_connections=8, connect_timeout=0.5)
+    await store.open()
+    await asyncio.gather(*(store.read("a") for _ in range(8)))
+    with hanging(strict, url):
+        async with asyncio.timeout(8):
+            await store.close()
+
+
+async def test_readers_wait_for_a_lock_on_the_tables(
+    postgres_url: str, postgres_schema: str
+) -> None:
+    """As a migration takes it: nobody is told of an aggregate that is held."""
+    async with opened(postgres_url, postgres_schema) as behind:
+        await behind.append([an_append("a")])
+        admin = await asyncpg.connect(postgres_url)
+        store = Resilient(behind, timeout=8)
+        async with admin.transaction():
+            await admin.execute(f"LOCK TABLE {postgres_schema}.event_store")
+            with pytest.raises(EventStoreUnavailable, match="the tables are locked") as locked:
+                await behind.read("a")
+            assert locked.value.transient
+            readers = [asyncio.create_task(store.read("a")), asyncio.create_task(store.read_all())]
+            await asyncio.sleep(0.3)
+        await asyncio.gather(*readers)
+        await admin.close()
+
+
+async def test_a_host_that_hangs_is_asked_last_the_next_time(
+    postgres_url: str, postgres_schema: str
+) -> None:
+    """Though its caller did not wait for it to run into the connect timeout."""
+    server = postgres_url.rpartition("@")[2].partition("/")[0]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        async with opened(postgres_url, postgres_schema):
+            pass
+        hosts = f"{server},127.0.0.1:{silent.getsockname()[1]}"
+        url = postgres_url.replace(server, hosts)
+        async with opened(url, postgres_schema, connect_timeout=60) as store:
+            store._connections._hosts.reverse()  # What served so far is gone.
+            async with asyncio.timeout(8):
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.2):
+                        await store.read("a")
+                await store.read("a")
+
+
+async def test_a_wrong_password_is_no_passing_failure_on_any_of_several_hosts(
+    strict: PostgresCluster,
+) -> None:
+    """Nothing is gained by trying again."""
+    where = f"127.0.0.1:{strict.port}"
+    with pytest.raises(EventStoreUnavailable, match="no host can be written") as refused:
+        async with opened(f"postgresql://postgres:wrong@{where},{where}/postgres"):
+            pass
+    assert not refused.value.transient
+
+
 async def test_the_system_notices_a_server_that_is_gone_without_a_word(
     postgres_url: str, postgres_schema: str
 ) -> None:

@@ -263,8 +263,10 @@ class Repository(Generic[A]):
         aggregate._snapshot_version = aggregate.version
         aggregate._fold(self._serializer.decode_stream(id, rows))
         self._hooks.events_loaded(self._type, len(rows))
-        if problem is not None and unusable is not None and version is None:
-            await self._snapshots.replace(aggregate, unusable, problem)
+        if problem is not None and unusable is not None:
+            self._snapshots.passed_over(id, unusable, problem)
+            if version is None:
+                await self._snapshots.replace(aggregate, unusable)
         return aggregate
 
     async def _save(

@@ -41,10 +41,9 @@ def prepare(
     rival.
     """
     inherited = current_metadata()
-    flat = (inherited if metadata is None else metadata.over(inherited)).flat()
-    told = store.instrumentation.event_metadata()
-    if told:
-        flat = {**told, **flat}
+    flat = {**inherited.flat(), **store.instrumentation.event_metadata()}
+    if metadata is not None:
+        flat.update(metadata.flat())
     encoded = None
     if flat:
         try:

@@ -1,5 +1,6 @@
 """Snapshots of one kind of aggregate: when to take one, and which to trust."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
@@ -20,6 +21,9 @@ A = TypeVar("A", bound=Aggregate[Any])
 
 SnapshotPolicy = Callable[[A, Sequence[Any]], bool]
 """Told the aggregate and the events just saved; true means: take a snapshot now."""
+
+
+_PATIENCE = 2.0  # seconds
 
 
 def every(events: int) -> SnapshotPolicy[Any]:
@@ -88,20 +92,28 @@ class Snapshots(Generic[A]):
         """Take a snapshot if it is due; a failure is no failure of the save."""
         try:
             if self._due is not None and self._due(aggregate, events):
-                await self.take(aggregate)
+                await self._take_soon(aggregate)
         except Exception as error:  # noqa: BLE001
             self._failed(aggregate.id, error)
 
-    async def replace(self, aggregate: A, version: int, problem: str) -> None:
-        """Put a new snapshot in the place of the stored one of `version`, found unusable."""
-        self._log("snapshot_unusable", aggregate.id, version=version, reason=problem)
+    def passed_over(self, aggregate_id: str, version: int, problem: str) -> None:
+        """Tell of a stored snapshot that was found unusable."""
+        self._log("snapshot_unusable", aggregate_id, version=version, reason=problem)
         self._store.instrumentation.snapshot_unusable(self._definition.aggregate_type)
+
+    async def replace(self, aggregate: A, version: int) -> None:
+        """Put a new snapshot in the place of the stored one of `version`; a failure is told."""
         if self._due is None or not aggregate.version:
             return
         try:
-            await self.take(aggregate, replacing=version)
+            await self._take_soon(aggregate, replacing=version)
         except Exception as error:  # noqa: BLE001
             self._failed(aggregate.id, error)
+
+    async def _take_soon(self, aggregate: A, *, replacing: int | None = None) -> None:
+        """Nobody has asked for it, so nobody is to wait for it as long as for a save."""
+        async with asyncio.timeout(_PATIENCE):
+            await self.take(aggregate, replacing=replacing)
 
     async def take(self, aggregate: A, *, replacing: int | None = None) -> bool:
         """Take a snapshot now; tells whether it is kept.
@@ -153,7 +165,7 @@ class Snapshots(Generic[A]):
         )
 
     def _failed(self, aggregate_id: str, error: Exception) -> None:
-        self._log("snapshot_failed", aggregate_id, reason=str(error))
+        self._log("snapshot_failed", aggregate_id, reason=str(error) or repr(error))
         self._store.instrumentation.snapshot_failed(self._definition.aggregate_type)
         if isinstance(error, SnapshotNotSupported):
             self._due = None  # Said once; trying it after each save would only cost.

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -25,6 +26,7 @@ from hitherto.domain.recorded import RecordedEvent
 _UNKNOWN = SafeUUID.unknown
 
 PAGE = 1000
+_LONGEST_TURN = 5.0  # seconds
 _TURN = 200  # events between two turns of the event loop, which reads ahead meanwhile
 
 
@@ -212,9 +214,23 @@ class Store:
         """The state of the store; it reports what is wrong rather than raise."""
         return await self.backend.health_check()
 
-    def turn(self, aggregate_id: str) -> asyncio.Lock:
-        """Held by who updates the aggregate, so that within a process updates do not collide."""
-        return self._turns.setdefault(aggregate_id, asyncio.Lock())
+    @asynccontextmanager
+    async def turn(self, aggregate_id: str) -> AsyncGenerator[None]:
+        """Around an update of the aggregate, so that within a process updates do not collide.
+
+        It only saves conflicts: who has waited for long goes on without.
+        """
+        lock = self._turns.setdefault(aggregate_id, asyncio.Lock())
+        try:
+            async with asyncio.timeout(_LONGEST_TURN):
+                await lock.acquire()
+        except TimeoutError:
+            yield
+            return
+        try:
+            yield
+        finally:
+            lock.release()
 
     def known_serializer(self, aggregate_type: str) -> Serializer[Any] | None:
         """The serializer of a kind of aggregate that a repository was made of."""

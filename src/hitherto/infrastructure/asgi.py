@@ -97,7 +97,8 @@ class _Readiness:
     async def _check(self) -> Health:
         if inspect.iscoroutinefunction(self._store.health_check):
             return cast("Health", await self._store.health_check())
-        return cast("Health", await asyncio.to_thread(self._store.health_check))
+        found = await asyncio.to_thread(self._store.health_check)
+        return await found if inspect.isawaitable(found) else found
 
 
 async def _alive(_scope: Message, _receive: Receive, send: Send) -> None:

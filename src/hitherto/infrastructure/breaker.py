@@ -31,8 +31,8 @@ class Breaker:
 
     @property
     def state(self) -> BreakerState:
-        """Where it stands."""
-        return self._state
+        """Where it stands; half-open as soon as it would let a call through."""
+        return "half-open" if self._state == "open" and not self.retry_after else self._state
 
     @property
     def failures(self) -> int:

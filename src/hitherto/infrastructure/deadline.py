@@ -22,7 +22,7 @@ class Deadline:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._running: dict[int, tuple[float, asyncio.Task[object]]] = {}
-        self._expired: dict[int, int] = {}  # how often the task was cancelled already
+        self._expired: set[int] = set()
         self._number = 0
 
     async def run(self, work: Awaitable[T]) -> T:
@@ -37,6 +37,7 @@ class Deadline:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # a coroutine is run by a task
         running = self._running
+        cancelled = task.cancelling()  # before it began, by others
         self._number = number = self._number + 1
         running[number] = (loop.time() + self.seconds, task)
         if self._timer is None:
@@ -44,12 +45,14 @@ class Deadline:
         try:
             return await work
         except asyncio.CancelledError:
-            cancelled = self._expired.pop(number, None)
-            if cancelled is not None and task.uncancel() <= cancelled:
+            if number in self._expired and task.cancelling() <= cancelled + 1:
                 raise TimeoutError from None
             raise
         finally:
             running.pop(number, None)
+            if number in self._expired:
+                self._expired.remove(number)
+                task.uncancel()
 
     def _expire(self) -> None:
         """Cancel what is overdue, and come back for the next."""
@@ -61,5 +64,5 @@ class Deadline:
                 self._timer = self._loop.call_at(ends, self._expire)
                 return
             del self._running[number]
-            self._expired[number] = task.cancelling()
+            self._expired.add(number)
             task.cancel()

@@ -179,15 +179,19 @@ class Resilient:
         return await self.backend.inspect()
 
     async def health_check(self) -> Health:
-        """See `EventStore.health_check`; it asks the backend whatever the breaker's state."""
+        """See `EventStore.health_check`; it asks the backend whatever the breaker's state.
+
+        A store that is found to serve closes the breaker.
+        """
         found = await self.backend.health_check()
+        if found.status != "unhealthy":
+            self._breaker.succeeded()
         state = self._breaker.state
         if state == "closed":
             return found
         problem = f"the circuit breaker is {state}: {self._breaker.failures} calls in a row failed"
         return msgspec.structs.replace(
             found,
-            status="unhealthy" if found.status == "unhealthy" else "degraded",
             breaker=state,
             problems=(*found.problems, problem),
         )
@@ -203,12 +207,15 @@ class Resilient:
             try:
                 result = await self._deadline.run(self._tried(name, call, failures))
             except TimeoutError as error:
-                self._breaker.failed()
+                if failures and isinstance(failures[-1], AggregateError):
+                    self._breaker.succeeded()  # The store answers, though not as one would like.
+                else:
+                    self._breaker.failed()
                 last = f"; the last failure: {failures[-1]}" if failures else ""
                 raise EventStoreUnavailable(
                     f"no answer to {name} within {self._deadline.seconds:g} s{last}"
                 ) from (failures[-1] if failures else error)
-            except AggregateError:  # an answer, too
+            except (AggregateError, EventStoreError):  # an answer, too
                 self._breaker.succeeded()
                 raise
             self._breaker.succeeded()

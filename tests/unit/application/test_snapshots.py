@@ -1,5 +1,6 @@
 """Snapshots of one kind of aggregate, beyond what every store's contract tests."""
 
+import asyncio
 import logging
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from hitherto import Aggregate, Health, Repository, SnapshotNotSupported
 from hitherto.application.ports import Backend
+from hitherto.application.records import Snapshot
 from hitherto.application.store import Store
 from hitherto.infrastructure.memory import MemoryStore
 from hitherto.testing.probe import Probe
@@ -164,3 +166,40 @@ async def test_a_line_in_the_log_tells_which_snapshot_is_bad(
         f"version={spoiled.version} reason="
     )
     assert "secret" not in record.message
+
+
+async def test_an_automatic_snapshot_is_not_waited_for_as_long_as_a_save(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The save was acknowledged; that a snapshot could not be kept is told."""
+    monkeypatch.setattr("hitherto.application.snapshots._PATIENCE", 0.01)
+    backend = Hanging()
+    async with Store(backend) as store:
+        accounts = Repository(store, Account, snapshot_every=1)
+        async with asyncio.timeout(5):
+            await accounts.save(Account.open("a-1"))
+    assert "snapshot_failed" in caplog.text
+    assert "TimeoutError" in caplog.text
+
+
+async def test_an_older_version_tells_of_an_unusable_snapshot_too() -> None:
+    """It is left for who loads the newest."""
+    hooks = Recorder()
+    async with Store(MemoryStore(), instrumentation=hooks) as store:
+        accounts = Repository(store, Account, snapshot_every=1)
+        await accounts.save(Account.open("a-1"))
+        kept = await store.backend.read_snapshot("a-1")
+        assert kept is not None
+        spoiled = msgspec.structs.replace(kept, data="{")
+        await store.backend.save_snapshot(spoiled, replacing=1)
+        assert (await accounts.load("a-1", version=1)).version == 1
+        assert hooks.of("snapshot_unusable") == [("Account",)]
+        assert await store.backend.read_snapshot("a-1") == spoiled
+
+
+class Hanging(MemoryStore):
+    """It never gets a snapshot stored."""
+
+    async def save_snapshot(self, snapshot: Snapshot, *, replacing: int | None = None) -> bool:
+        await asyncio.Event().wait()
+        raise AssertionError

@@ -1,6 +1,9 @@
 """The store's defaults, and how it comes to know event classes."""
 
+import asyncio
 from datetime import UTC, datetime
+
+import pytest
 
 from hitherto import Aggregate, Event, Instrumentation, JsonCodec, Repository
 from hitherto.application.store import Store, time_ordered_id, utc_now
@@ -52,3 +55,14 @@ def test_decoders_are_made_once_for_each_kind() -> None:
     assert store.serializer(NewerNote.definition).definition is NewerNote.definition
     Repository(store, Note)
     assert store._serializers["Note"].definition is Note.definition
+
+
+async def test_a_turn_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It saves conflicts, no more: when updates hang, those behind them do not wait in line."""
+    monkeypatch.setattr("hitherto.application.store._LONGEST_TURN", 0.01)
+    store = Store(MemoryStore())
+    async with asyncio.timeout(5), store.turn("a"), store.turn("a"), store.turn("b"):
+        pass
+    monkeypatch.setattr("hitherto.application.store._LONGEST_TURN", 60.0)
+    async with asyncio.timeout(5), store.turn("a"):
+        pass

@@ -292,14 +292,16 @@ async def test_the_state_of_a_trace_is_kept_too(
 
 
 async def test_a_key_of_the_users_own_wins(traces: Traces) -> None:
-    """Whoever carries a message on may keep its context."""
+    """If it is given with the save; one that is inherited is that of an older trace."""
     async with connect("memory:", instrumentation=traces.tracing) as store:
         users = Repository(store, User)
-        user = new_user()
-        with metadata_context(traceparent="mine"):
-            await users.save(user)
-        (recorded,) = await users.history(user.id)
-    assert recorded.metadata.extra == {"traceparent": "mine"}
+        user, other = new_user(), new_user()
+        await users.save(user, metadata=Metadata(extra={"traceparent": "mine"}))
+        with metadata_context(traceparent="of the event that is handled"):
+            await users.save(other)
+        (mine,), (inherited,) = await users.history(user.id), await users.history(other.id)
+    assert mine.metadata.extra == {"traceparent": "mine"}
+    assert str(inherited.metadata.extra["traceparent"]).startswith("00-")
 
 
 async def test_without_a_provider_nothing_is_added() -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from hitherto import EventStoreError, EventStoreUnavailable, Instrumentation
-from hitherto.application.health import BreakerState
+from hitherto.application.health import BreakerState, Health
 from hitherto.application.records import Append, NewEvent
 from hitherto.application.store import utc_now
 from hitherto.errors import (
@@ -42,6 +42,10 @@ class Flaky(MemoryStore):
         super().__init__()
         self.behaviours = list(behaviours)
         self.calls = 0
+        self.health = Health(status="degraded", backend="memory", problems=("in memory",))
+
+    async def health_check(self) -> Health:
+        return self.health
 
     async def append(self, appends: Any) -> Any:
         return await self._call(lambda: super(Flaky, self).append(appends))
@@ -208,6 +212,34 @@ class TestDeadline:
                 await store.watermark()
         assert hooks.states == []
 
+    async def test_a_cancellation_at_the_same_moment_is_a_cancellation(self) -> None:
+        """Whichever of the two comes first."""
+        for _ in range(5):
+            task = asyncio.ensure_future(Resilient(Flaky(hangs), timeout=0.02).watermark())
+            await asyncio.sleep(0)
+            loop = asyncio.get_running_loop()
+            end = loop.time() + 0.03
+            loop.call_soon(task.cancel)
+            while loop.time() < end:  # The timer is overdue when the cancellation is told.
+                pass
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    async def test_who_is_cancelled_and_goes_on_is_not_left_cancelled(self) -> None:
+        """The deadline takes back its cancellation, however the work ends."""
+
+        async def defiant(_work: Callable[[], Awaitable[Any]]) -> int:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                return 7
+            return 0
+
+        assert await Resilient(Flaky(defiant), timeout=0.01).watermark() == 7
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 0
+
     async def test_a_cancellation_while_it_ends_is_a_cancellation(self) -> None:
         """The caller's own wish is not taken for the deadline's."""
         ending = asyncio.Event()
@@ -326,12 +358,38 @@ class TestBreaker:
 
     async def test_the_health_check_tells_its_state_and_passes(self, clock: Clock) -> None:
         """It asks the backend, though other calls are refused."""
-        _, store = self.failing(Telling())
+        backend, store = self.failing(Telling())
         assert (await store.health_check()).breaker == "closed"
         await self.fail(store)
+        backend.health = Health(status="unhealthy", backend="memory", problems=("out",))
         health = await store.health_check()
-        assert (health.breaker, health.status) == ("open", "degraded")
-        assert health.problems[-1] == "the circuit breaker is open: 3 calls in a row failed"
+        assert (health.breaker, health.status) == ("open", "unhealthy")
+        assert health.problems == ("out", "the circuit breaker is open: 3 calls in a row failed")
+
+    async def test_a_health_check_that_goes_well_closes_it(self, clock: Clock) -> None:
+        """It has seen what a call would be let through to see."""
+        backend, store = self.failing(Telling())
+        await self.fail(store)
+        health = await store.health_check()
+        assert (health.breaker, health.problems) == ("closed", backend.health.problems)
+
+    async def test_without_traffic_it_is_half_open_after_the_cooldown(self, clock: Clock) -> None:
+        """Nobody is refused any more, so it does not look open."""
+        _, store = self.failing(Telling(), breaker_cooldown=5)
+        await self.fail(store)
+        clock.now += 5
+        assert store.usage().breaker == "half-open"
+
+    async def test_an_aggregate_that_is_held_is_no_outage(self) -> None:
+        """The store has answered, though after a lost answer that settles nothing."""
+        hooks = Telling()
+        held = [AggregateLocked("held") for _ in range(10_000)]
+        store = Resilient(
+            Flaky(out(), *held), timeout=0.05, breaker_threshold=1, instrumentation=hooks
+        )
+        with pytest.raises(EventStoreUnavailable, match="the last failure: held"):
+            await store.append([an_append()])
+        assert hooks.states == []
 
     async def test_its_states_are_logged(
         self, clock: Clock, caplog: pytest.LogCaptureFixture

@@ -222,6 +222,32 @@ async def test_another_journal_mode_is_told_by_the_health_check(
     await store.open()
 
 
+async def test_what_does_not_pass_by_itself_is_not_tried_again(
+    store: SqliteStore, path: str
+) -> None:
+    """Such as tables that are gone."""
+    other = apsw.Connection(path)
+    other.execute("DROP TABLE aggregate_snapshots")
+    other.close()
+    with pytest.raises(EventStoreUnavailable, match="no such table") as caught:
+        await store.read_snapshot("a")
+    assert not caught.value.transient
+
+
+async def test_a_connection_that_could_not_be_set_up_is_not_kept(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each try would leave a descriptor behind."""
+    before = store._connections.use()
+    with monkeypatch.context() as patched:
+        patched.setattr(connections, "_PRAGMAS", ("no sense at all",))
+        for _ in range(5):
+            with pytest.raises(EventStoreUnavailable):
+                await store.watermark()
+    assert store._connections.use() == before
+    assert await store.watermark() == 1
+
+
 @pytest.mark.parametrize("table", ["event_store", "aggregate_snapshots"])
 async def test_a_text_that_is_no_utf8_is_told_or_passed_over(
     store: SqliteStore, path: str, table: str

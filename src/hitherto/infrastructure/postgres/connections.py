@@ -3,6 +3,7 @@
 import asyncio
 import re
 import socket
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -12,7 +13,7 @@ import asyncpg
 from hitherto.application.health import PoolUse
 from hitherto.errors import ConfigurationError, EventStoreUnavailable, HithertoError
 from hitherto.infrastructure.opening import Opening
-from hitherto.infrastructure.postgres.errors import told, translated
+from hitherto.infrastructure.postgres.errors import lasting, told, translated
 from hitherto.infrastructure.postgres.tls import unusable_files
 from hitherto.infrastructure.urls import check_credentials, without_password
 
@@ -83,16 +84,20 @@ class Connections:
                 self._pool = await self._make_pool()
 
     async def close(self) -> None:
-        """Close all connections, after the operations under way."""
+        """Close all connections, after the operations under way; those that last are cut off."""
         pool, self._pool = self._pool, None
         hot, self._hot = self._hot, []
         if pool is not None:
             with translated(self.where):
                 for connection in hot:
                     await pool.release(connection)
-                if self._releases:
-                    await asyncio.wait(self._releases)
-                await pool.close()
+                try:
+                    async with asyncio.timeout(self._timeout):
+                        if self._releases:
+                            await asyncio.wait(self._releases)
+                        await pool.close()
+                except TimeoutError:  # The server hangs, or somebody still works on it.
+                    pool.terminate()
 
     @asynccontextmanager
     async def session(self) -> AsyncGenerator[Any]:
@@ -149,10 +154,11 @@ class Connections:
 
     def use(self) -> PoolUse | None:
         """How many connections there are; None while closed."""
-        if self._pool is None:
+        pool = self._pool  # Another thread may close it meanwhile.
+        if pool is None:
             return None
-        idle = self._pool.get_idle_size() + len(self._hot)
-        return PoolUse(size=self._pool.get_size(), idle=idle, limit=self._limit)
+        idle = pool.get_idle_size() + len(self._hot)
+        return PoolUse(size=pool.get_size(), idle=idle, limit=self._limit)
 
     async def _release(self, pool: Any, connection: Any) -> None:
         """Give it back; one whose server does not confirm that an operation ended is dropped."""
@@ -173,21 +179,32 @@ class Connections:
 
     async def _connect(self, *_url: str, **options: Any) -> Any:
         """To the first host that can be written; one that hangs takes no time from the others."""
-        failures: dict[str, Exception] = {}
+        failures: list[Exception] = []
+        causes: list[str] = []
         for url in list(self._hosts):
             try:
                 connection = await _connect_to(url, **options)
             except (OSError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
-                failures[url] = error
+                self._ask(url, last=True)
+                failures.append(error)
+                causes.append(f"{without_password(url)}: {told(error)}")
+            except asyncio.CancelledError:  # Who hangs must not be the first to be asked again.
+                self._ask(url, last=True)
+                raise
             else:
-                self._hosts.remove(url)
-                self._hosts.insert(0, url)  # the first to be asked from now on
+                self._ask(url, last=False)
                 return connection
-        *_, last = failures.values()
         if len(failures) == 1:
-            raise last
-        causes = (f"{without_password(url)}: {told(error)}" for url, error in failures.items())
-        raise EventStoreUnavailable(f"no host can be written: {'; '.join(causes)}") from last
+            raise failures[0]
+        raise EventStoreUnavailable(
+            f"no host can be written: {'; '.join(causes)}",
+            transient=not all(map(lasting, failures)),
+        ) from failures[-1]
+
+    def _ask(self, url: str, *, last: bool) -> None:
+        """This host is the first, or the last, to be asked from now on."""
+        self._hosts.remove(url)
+        self._hosts.insert(len(self._hosts) if last else 0, url)
 
     async def _make_pool(self) -> Any:
         options: dict[str, Any] = {"connect": self._connect, **self._options()}
@@ -223,7 +240,8 @@ async def _connect_to(url: str, **options: Any) -> Any:
     try:
         connection = await asyncpg.connect(url, **options)
     except OSError as error:  # first, for that of a certificate is a ValueError, too
-        problem = unusable_files(url)
+        of_files = isinstance(error, FileNotFoundError | PermissionError | ssl.SSLError)
+        problem = unusable_files(url) if of_files else None
         if problem is None:
             raise
         raise ConfigurationError(f"the URL {where} is wrong: {problem}") from error

@@ -20,6 +20,7 @@ _LOCKED = {"55P03", "40P01", "40001"}
 _UNAVAILABLE_CLASSES = {"08", "28", "3D", "53", "57", "58"}
 _UNAVAILABLE = {"HH002"}
 _LASTING_CLASSES = {"28", "3D"}  # a wrong user or password, no such database
+_CANCELED = "57014"  # by a statement_timeout, to which it would come again
 _READ_ONLY = "25006"
 _SCHEMA = {"3F000", "42501", "42P01", "42703", "42883"}
 
@@ -33,9 +34,25 @@ def translated(where: str) -> Generator[None]:
         raise _server_error(error, where) from error
     except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise EventStoreUnavailable(
-            f"{where} cannot be reached: {told(error)}",
-            transient=not isinstance(error, ssl.SSLCertVerificationError),
+            f"{where} cannot be reached: {told(error)}", transient=not lasting(error)
         ) from error
+
+
+@contextmanager
+def reading(where: str) -> Generator[None]:
+    """A lock that a reader meets is one on the tables, as of a migration, not on an aggregate."""
+    try:
+        yield
+    except AggregateLocked as error:
+        raise EventStoreUnavailable(f"{where}: the tables are locked: {error}") from error
+
+
+def lasting(error: BaseException) -> bool:
+    """Whether a failure to connect, or to be served, does not pass by itself."""
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        return state[:2] in _LASTING_CLASSES or state == _CANCELED
+    return isinstance(error, ssl.SSLCertVerificationError)
 
 
 def _server_error(error: asyncpg.PostgresError, where: str) -> HithertoError:
@@ -53,8 +70,7 @@ def _server_error(error: asyncpg.PostgresError, where: str) -> HithertoError:
         )
     if state in _UNAVAILABLE or state[:2] in _UNAVAILABLE_CLASSES:
         return EventStoreUnavailable(
-            f"{where} refuses to serve: {told(error)}",
-            transient=state[:2] not in _LASTING_CLASSES,
+            f"{where} refuses to serve: {told(error)}", transient=not lasting(error)
         )
     if state in _SCHEMA:
         return SchemaMismatch(

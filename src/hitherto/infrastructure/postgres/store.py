@@ -27,6 +27,7 @@ from hitherto.errors import EventStoreUnavailable, HithertoError
 from hitherto.infrastructure.batching import GroupCommit, patiently
 from hitherto.infrastructure.postgres.appending import Appender
 from hitherto.infrastructure.postgres.connections import Connections
+from hitherto.infrastructure.postgres.errors import reading
 from hitherto.infrastructure.postgres.importing import Importer
 from hitherto.infrastructure.postgres.inspecting import inspect
 from hitherto.infrastructure.postgres.schema import Schema, latest_version
@@ -151,10 +152,11 @@ class PostgresStore:
         """See `EventStore.read_all`."""
         check_page(after, limit, event_types=event_types, aggregate_types=aggregate_types)
         name, kinds = _filtered(event_types, aggregate_types)
-        async with self._connections.session() as connection:
-            # Two statements, for the second must see what the first found released.
-            watermark: int = await connection.fetchval(self._sql["watermark"])
-            rows = await connection.fetch(self._sql[name], after, watermark, limit, *kinds)
+        with reading(self._connections.where):
+            async with self._connections.session() as connection:
+                # Two statements, for the second must see what the first found released.
+                watermark: int = await connection.fetchval(self._sql["watermark"])
+                rows = await connection.fetch(self._sql[name], after, watermark, limit, *kinds)
         events = [_stored_event(row) for row in rows]
         full = len(events) == limit
         return LogPage(
@@ -253,8 +255,9 @@ class PostgresStore:
         return await inspect(self._connections, self._sql)
 
     async def _fetch(self, name: str, *arguments: Any) -> list[Any]:
-        async with self._connections.session() as connection:
-            rows: list[Any] = await connection.fetch(self._sql[name], *arguments)
+        with reading(self._connections.where):
+            async with self._connections.session() as connection:
+                rows: list[Any] = await connection.fetch(self._sql[name], *arguments)
         return rows
 
 

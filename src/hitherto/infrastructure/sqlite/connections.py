@@ -20,6 +20,8 @@ from hitherto.infrastructure.sqlite.schema import check, migrate
 T = TypeVar("T")
 
 _BUSY_LIMIT = 5.0  # seconds
+_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "recursive_triggers = ON")
+_PASSING = (apsw.IOError, apsw.FullError, apsw.NoMemError, apsw.InterruptError)
 
 
 class Connections:
@@ -116,7 +118,9 @@ class Connections:
                 f"{self.path!r} is not a SQLite file: {error}", transient=False
             ) from error
         except apsw.Error as error:
-            raise EventStoreUnavailable(f"{self.path!r} cannot be used: {error}") from error
+            raise EventStoreUnavailable(
+                f"{self.path!r} cannot be used: {error}", transient=isinstance(error, _PASSING)
+            ) from error
         except UnicodeDecodeError as error:
             raise EventSerializationFailed(
                 f"{self.path!r} holds a text that is not UTF-8: `hitherto verify` tells where"
@@ -129,10 +133,14 @@ class Connections:
             if self._may_migrate:
                 flags |= apsw.SQLITE_OPEN_CREATE
             connection = apsw.Connection(self.path, flags=flags)
+            try:
+                connection.set_busy_handler(_patience())
+                for pragma in _PRAGMAS:
+                    connection.execute(f"PRAGMA {pragma}")
+            except BaseException:
+                connection.close()
+                raise
             self._opened.append(connection)
-            connection.set_busy_handler(_patience())
-            for pragma in ("journal_mode = WAL", "synchronous = FULL", "recursive_triggers = ON"):
-                connection.execute(f"PRAGMA {pragma}")
             self._local.connection = connection
         return connection
 
