@@ -287,9 +287,9 @@ def _package(module: object) -> str:
 
 
 def _imported_name(module: object) -> str:
-    """What others would import it as: a program that is run is ``__main__`` to itself."""
+    """What others would import it as: a program that is run has another name for itself."""
     main = sys.modules.get("__main__")
-    if module != "__main__" or main is None:
+    if module not in {"__main__", "__mp_main__"} or main is None:
         return str(module)
     spec = getattr(main, "__spec__", None)
     return spec.name if spec is not None else Path(getattr(main, "__file__", "__main__")).stem

@@ -1,5 +1,7 @@
 """The commands, and how their errors are told."""
 
+import os
+import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -71,5 +73,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except HithertoError as error:
         line = " ".join(str(error).split())
         Console(stderr=True).print(Text(f"hitherto: {line}", style="red"), soft_wrap=True)
+        return 1
+    except BrokenPipeError:  # Who reads has seen enough; nothing is to be told at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"hitherto: {error}\n")
         return 1
     return status if isinstance(status, int) else 0

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from time import perf_counter
 
 from hitherto.application.health import BreakerState, PoolUse, Usage
@@ -68,7 +69,6 @@ class PrometheusInstrumentation(Instrumentation):
         )
         self._saved = Late(saved, registry).labelled
         self._loaded = Late(loaded, registry).labelled
-        self._durations = Late(durations, registry).labelled
         self._snapshots = counter("aggregate_snapshots_created", "Snapshots saved")
         self._failed = counter(
             "aggregate_snapshots_failed", "Snapshots that could not be made or kept"
@@ -83,6 +83,15 @@ class PrometheusInstrumentation(Instrumentation):
         )
         self._batch_appends = batch("event_store_batch_appends", "Appends in a transaction")
         self._batch_events = batch("event_store_batch_events", "Events in a transaction")
+        per_type = (self._snapshots, self._failed, self._unusable, self._conflicts)
+        observer = Late(durations, registry).labelled
+
+        def first_seen(name: str, aggregate_type: str) -> Callable[[float], None]:
+            for metric in per_type:  # From 0 on, for a rate does not see a series' first value.
+                metric.labels(aggregate_type)
+            return observer(name, aggregate_type)
+
+        self._durations = cache(first_seen)
         self._open_stores = _OpenStores()
         registry.register(self._open_stores)
 

@@ -413,6 +413,10 @@ def test_it_is_the_same_for_a_program_that_is_run_and_for_who_imports_it(tmp_pat
         "print([fingerprint(kind.definition) for kind in (Fine, Counting)])\n"
     )
     (tmp_path / "model.py").write_text(BEFORE + tell, encoding="utf-8")
+    # As a process that multiprocessing has spawned sees the program of its parent.
+    spawned = "import runpy; runpy.run_path('model.py', run_name='__mp_main__')"
+    alias = "import sys; sys.modules['__mp_main__'] = sys.modules['__main__']\n"
+    (tmp_path / "spawned.py").write_text(alias + "__file__ = 'model.py'\n" + spawned)
     outputs = {
         subprocess.run(
             [sys.executable, *arguments],
@@ -421,7 +425,7 @@ def test_it_is_the_same_for_a_program_that_is_run_and_for_who_imports_it(tmp_pat
             capture_output=True,
             check=True,
         ).stdout
-        for arguments in (["-c", "import model"], ["-m", "model"], ["model.py"])
+        for arguments in (["-c", "import model"], ["-m", "model"], ["model.py"], ["spawned.py"])
     }
     assert len(outputs) == 1
 

@@ -1,6 +1,9 @@
 """The command line: what is understood, and how errors are told."""
 
+import subprocess
+import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -97,3 +100,16 @@ def test_a_long_error_of_several_lines_is_told_in_one(
     monkeypatch.setattr("hitherto.cli.schema.sqlite_sql", refuse)
     assert run(["schema", "--backend", "sqlite"]) == 1
     assert capsys.readouterr().err == f"hitherto: first second [red] {'x' * 100}\n"
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize(
+    ("sink", "told"), [("| true", ""), ("> /dev/full", "hitherto: [Errno 28]")]
+)
+def test_output_that_goes_nowhere_is_no_traceback(sink: str, told: str) -> None:
+    """A pipe that is closed is a reader's choice; a full disk is told in a line."""
+    command = f"for n in 1 2 3; do {sys.executable} -m hitherto.cli schema; done {sink}"
+    ended = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in ended.stderr
+    assert told in ended.stderr

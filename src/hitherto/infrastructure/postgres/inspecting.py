@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from hitherto.application.findings import Finding, Tally
 from hitherto.infrastructure.postgres.connections import Connections
+from hitherto.infrastructure.postgres.errors import reading
 
 _FETCH = "FETCH 1000 FROM findings"
 # A large store takes long; and the whole result is wanted, not its first rows soon.
@@ -18,9 +19,10 @@ async def inspect(connections: Connections, sql: Mapping[str, str]) -> Sequence[
     for name, query in sql.items():
         if not name.startswith("inspect_"):
             continue
-        async with connections.transaction() as connection:
-            await connection.execute(_SETTINGS)
-            await connection.execute(f"DECLARE findings NO SCROLL CURSOR FOR {query}")
-            while rows := await connection.fetch(_FETCH):
-                tally.extend(rows)
+        with reading(connections.where):
+            async with connections.transaction() as connection:
+                await connection.execute(_SETTINGS)
+                await connection.execute(f"DECLARE findings NO SCROLL CURSOR FOR {query}")
+                while rows := await connection.fetch(_FETCH):
+                    tally.extend(rows)
     return tally.findings()
