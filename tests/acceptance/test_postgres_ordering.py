@@ -4,9 +4,11 @@ import asyncio
 import os
 import random
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import asyncpg
 import pytest
+from tests.acceptance.postgres_stores import opened
 from tests.acceptance.postgres_writers import (
     PlainReader,
     Reader,
@@ -16,7 +18,9 @@ from tests.acceptance.postgres_writers import (
     committed,
     writers,
 )
+from tests.servers import start_cluster
 
+from hitherto import EventStoreUnavailable
 from hitherto.infrastructure.postgres import PostgresStore
 
 pytestmark = pytest.mark.integration
@@ -342,3 +346,40 @@ async def _storm(writer: Writer, seed: int, stop: asyncio.Event) -> None:
             await writer(f"COMMIT PREPARED '{writer.schema}-{name}'")
         else:
             await writer("COMMIT")
+
+
+async def test_a_checkpoint_is_never_a_position_that_a_crash_gives_out_again() -> None:
+    """One that was drawn and rolled back; the sequence forgets it with the server."""
+    cluster = start_cluster(durable=True)
+    try:
+        cluster.run(
+            "psql", "-Xqd", cluster.url(), "-c", "ALTER SYSTEM SET wal_writer_delay = '10s'",
+            "-c", "SELECT pg_reload_conf()",
+        )  # fmt: skip
+        async with opened(cluster.url()) as store:
+            async with writers(cluster.url(), "public", 1) as (other,):
+                query = "SELECT log_cnt FROM event_store_global_position_seq"
+                number = 0
+                while await other.session.fetchval(query) or not number:
+                    await store.append([an_append(f"a{number}")])
+                    number += 1
+                await other("BEGIN")
+                await other.append("rolled back")
+                await other("ROLLBACK")
+            pages = [
+                await store.read_all(),
+                await store.read_all(event_types=["Unheard"]),
+                await store.read_all(aggregate_types=["Unheard"]),
+            ]
+            checkpoints = {*(page.checkpoint for page in pages), await store.watermark()}
+            await asyncio.to_thread(cluster.kill)
+            await asyncio.to_thread(cluster.start)
+            with suppress(EventStoreUnavailable):  # on a connection that was cut
+                await store.read("a")
+            append = an_append("later")
+            await store.append([append])
+            for checkpoint in checkpoints:
+                (event,) = (await store.read_all(after=checkpoint)).events
+                assert event.event_id == append.events[0].event_id
+    finally:
+        cluster.stop()

@@ -74,7 +74,11 @@ class Link:
         self._flowing.set()
 
     def cut(self, *, reset: bool = False) -> None:
-        """End the connection on both sides; what has been forwarded arrives all the same."""
+        """End the connection on both sides.
+
+        What has been forwarded arrives all the same; but who is slow to read it may lose it when
+        the connection is reset.
+        """
         for _, writer in (self._client, self._server):
             if reset and (connection := writer.get_extra_info("socket")) is not None:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)

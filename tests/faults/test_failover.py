@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from msgspec import structs
 from tests.acceptance.postgres_stores import opened
-from tests.acceptance.postgres_writers import an_append
+from tests.acceptance.postgres_writers import an_append, new_event
 from tests.faults.pair import Pair
 from tests.servers import new_schema
 
 from hitherto import EventStoreUnavailable
-from hitherto.application.records import Append
+from hitherto.application.records import Append, PlacedEvent
 from hitherto.infrastructure.postgres import PostgresStore
 
 pytestmark = pytest.mark.integration
@@ -64,6 +65,29 @@ async def test_a_repeat_is_not_acknowledged_before_the_standby_has_what_it_repea
         positions = await repeat
     stored = [await store.read(each.aggregate_id) for each in asked]
     assert positions == tuple(events[-1].position for events in stored)
+
+
+async def test_a_repeated_import_is_not_acknowledged_before_the_standby_has_it(
+    pair: Pair, store: PostgresStore
+) -> None:
+    """It finds that all of it stands already."""
+    history = [
+        PlacedEvent(
+            **structs.asdict(new_event()), aggregate_id="a", aggregate_type="Thing", version=number
+        )
+        for number in (1, 2, 3)
+    ]
+    with pair.standby_away():
+        first = asyncio.create_task(store.import_events(history))
+        await _waits_for_standby(pair)
+        await asyncio.to_thread(pair.primary.psql, _TERMINATE)
+        with pytest.raises(EventStoreUnavailable):
+            await first
+        repeat = asyncio.create_task(store.import_events(history))
+        done, _ = await asyncio.wait([repeat], timeout=_HANGS)
+        assert not done
+    async with asyncio.timeout(30):
+        assert await repeat == 0
 
 
 async def _waits_for_standby(pair: Pair) -> None:

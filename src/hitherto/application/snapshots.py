@@ -79,6 +79,8 @@ class Snapshots(Generic[A]):
         snapshot = stream.snapshot
         if snapshot is None:
             return None if stream.unusable is None else "another version of the code made it"
+        if snapshot.aggregate_type != self._definition.aggregate_type:
+            return "it is of another type of aggregate"
         if not stream.events or stream.events[0][0] != snapshot.version:
             return "no event bears it out"
         try:

@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout
 from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
@@ -73,12 +74,15 @@ def _is_kind(value: Any) -> bool:
 
 
 def _imported(module_name: str, asked_for: str) -> ModuleType:
-    """The module; what is in the current folder can be imported."""
+    """The module; what is in the current folder can be imported, and prints to stderr."""
+    if not {"/", "@"}.isdisjoint(asked_for):  # It is not shown, for it may hold a password.
+        raise ConfigurationError(f"what looks like a URL names no aggregate: {_FORM}")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        return importlib.import_module(module_name)
-    except Exception as error:  # whatever the module does when it is imported
+        with redirect_stdout(sys.stderr):
+            return importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
         told = f"{asked_for!r}: the module {module_name!r} cannot be imported: "
         raise ConfigurationError(f"{told}{type(error).__name__}: {error}; {_FORM}") from error

@@ -1,7 +1,7 @@
 """`Late`: a metric of prometheus-client that counts many values at once."""
 
 import os
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from functools import cache
 from threading import Lock
@@ -45,7 +45,7 @@ class Late(Collector):
         return self._metric.describe()
 
     def _labelled(self, *labels: str) -> Callable[[float], None]:
-        child = self._metric.labels(*labels)
+        child = self._metric.labels(*labels) if labels else self._metric
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # Whoever is scraped can't see what waits.
             return child.inc if isinstance(child, Counter) else child.observe
         waiting = _Waiting(_counter_of_many(child))
@@ -64,8 +64,9 @@ class _Waiting:
         self._lock = Lock()
 
     def add(self, value: float) -> None:
-        self._values.append(value)
-        if len(self._values) >= LIMIT:
+        values = self._values
+        values.append(value)
+        if len(values) >= LIMIT:
             self.count()
 
     def count(self) -> None:
@@ -83,11 +84,12 @@ def _counter_of_many(child: Counter | Histogram) -> Callable[[list[float]], None
     internal: Any = child
 
     def observe_many(values: list[float]) -> None:
-        counts = [0] * len(bounds)
-        for value in values:
-            counts[bisect_left(bounds, value)] += 1
         internal._sum.inc(sum(values))
-        for bucket, count in zip(internal._buckets, counts, strict=True):
-            bucket.inc(count)
+        values.sort()
+        counted = 0
+        for bound, bucket in zip(bounds, internal._buckets, strict=True):
+            up_to = bisect_right(values, bound)
+            bucket.inc(up_to - counted)
+            counted = up_to
 
     return observe_many

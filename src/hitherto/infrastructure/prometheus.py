@@ -54,8 +54,9 @@ class PrometheusInstrumentation(Instrumentation):
         def counter(name: str, told: str, label: str = "aggregate_type") -> Counter:
             return Counter(name, told, [label], registry=registry)
 
-        def batch(name: str, told: str) -> Histogram:
-            return Histogram(name, told, registry=registry, buckets=BATCH_BUCKETS)
+        def batch(name: str, told: str) -> Callable[[float], None]:
+            metric = Histogram(name, told, registry=None, buckets=BATCH_BUCKETS)
+            return Late(metric, registry).labelled()
 
         by_type = ["aggregate_type"]
         saved = Counter("aggregate_events_saved", "Events persisted", by_type, registry=None)
@@ -139,8 +140,8 @@ class PrometheusInstrumentation(Instrumentation):
 
     def batch_written(self, appends: int, events: int) -> None:
         """See `Instrumentation`."""
-        self._batch_appends.observe(appends)
-        self._batch_events.observe(events)
+        self._batch_appends(appends)
+        self._batch_events(events)
 
     def store_opened(self, usage: Callable[[], Usage]) -> None:
         """See `Instrumentation`."""
@@ -162,7 +163,7 @@ class _Timed:
     def __enter__(self) -> None:
         self._started = perf_counter()
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(self, _kind: object, _error: object, _traceback: object) -> None:
         self._observe(perf_counter() - self._started)
 
 

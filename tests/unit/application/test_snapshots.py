@@ -197,6 +197,19 @@ async def test_an_older_version_tells_of_an_unusable_snapshot_too() -> None:
         assert await store.backend.read_snapshot("a-1") == spoiled
 
 
+async def test_a_snapshot_of_another_type_is_passed_over() -> None:
+    """Though its state can be decoded."""
+    async with Store(MemoryStore()) as store:
+        accounts = Repository(store, Account, snapshot_every=1)
+        await accounts.save(Account.open("a-1"))
+        kept = await store.backend.read_snapshot("a-1")
+        assert kept is not None
+        foreign = msgspec.structs.replace(kept, aggregate_type="Person")
+        await store.backend.save_snapshot(foreign, replacing=1)
+        assert (await accounts.load("a-1")).version == 1
+        assert await store.backend.read_snapshot("a-1") == kept
+
+
 class Hanging(MemoryStore):
     """It never gets a snapshot stored."""
 

@@ -121,3 +121,28 @@ def test_what_names_none_is_refused(name: str, told: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load_all([name])
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["postgresql://u:secret@host/db", "shop@secret:Order"])
+def test_what_looks_like_a_url_is_refused_and_not_shown(name: str) -> None:
+    """It is an easy slip, and may hold a password."""
+    with pytest.raises(ConfigurationError, match="looks like a URL") as refused:
+        load_all([name])
+    assert "secret" not in str(refused.value)
+
+
+def test_what_a_module_prints_is_no_output(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A program whose output is JSON is not to be spoiled by it."""
+    (folder / "chatty_1.py").write_text(SHOP + "print('hello')\n")
+    load_one("chatty_1:Order")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "hello\n")
+
+
+def test_a_module_that_ends_the_program_is_told(folder: Path) -> None:
+    """Else nothing was checked, and all would seem well."""
+    (folder / "ending_1.py").write_text("import sys\nsys.exit(0)\n")
+    with pytest.raises(ConfigurationError, match="SystemExit"):
+        load_one("ending_1:Order")

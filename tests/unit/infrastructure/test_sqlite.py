@@ -271,6 +271,21 @@ async def test_a_text_that_is_no_utf8_is_told_or_passed_over(
         assert not stream.snapshot.data
 
 
+async def test_a_snapshot_with_a_version_that_is_none_is_passed_over(
+    store: SqliteStore, path: str
+) -> None:
+    """SQLite keeps what it is given; all events are there to fold."""
+    await store.save_snapshot(
+        Snapshot(aggregate_id="a", aggregate_type="Thing", version=1, fingerprint="f", data="{}")
+    )
+    other = apsw.Connection(path)
+    other.execute("UPDATE aggregate_snapshots SET version = 'abc'")
+    other.close()
+    stream = await store.load("a", fingerprint="f")
+    assert stream.snapshot is not None
+    assert (stream.snapshot.version, len(stream.events)) == (0, 1)
+
+
 async def test_filtered_reads_use_the_index_of_types(store: SqliteStore) -> None:
     """A rare type is found at once."""
     plan = await store._connections.read(

@@ -6,6 +6,8 @@ from hitherto.application.records import PlacedEvent, check_taken, divided
 from hitherto.infrastructure.postgres.connections import Connections
 from hitherto.infrastructure.postgres.copying import copy_events
 
+_LOG_A_RECORD = "SELECT pg_logical_emit_message(true, 'hitherto', '')"
+
 
 class Importer:
     """Writes parts of a history, each in one transaction.
@@ -35,6 +37,8 @@ class Importer:
                     [event.version for event in taken],
                 )
                 check_taken(taken, {(each, version): found for each, version, found in rows}, heads)
+                # As in append_events: what stands is to be on the standby before it is told.
+                await connection.execute(_LOG_A_RECORD)
             if fresh:
                 await copy_events(
                     connection,

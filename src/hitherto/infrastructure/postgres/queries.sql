@@ -52,8 +52,8 @@ WHERE aggregate_id = $1 AND event_version BETWEEN $2 AND $3
 ORDER BY event_version DESC LIMIT $4
 
 -- name: watermark
--- Up to where the log can be read, and the highest position allocated.
-SELECT watermark, allocated FROM {schema}.read_watermark()
+-- Up to where the log can be read, and how many positions are held back.
+SELECT watermark, held_back FROM {schema}.read_watermark()
 
 -- name: read_all
 -- A page of the whole log, after a position and up to the watermark.

@@ -195,8 +195,7 @@ class PostgresStore:
             latency = time.perf_counter() - start
             lag = 0
             if not found["standby"]:
-                ((watermark, allocated),) = await connection.fetch(self._sql["watermark"])
-                lag = allocated - watermark
+                ((_, lag),) = await connection.fetch(self._sql["watermark"])
         problems = (
             *_problems(found, failover=self._connections.failover),
             *_holding_back(found, lag),

@@ -259,6 +259,8 @@ def _snapshot(connection: apsw.Connection, aggregate_id: str) -> Snapshot | None
         text = data.decode()
     except UnicodeDecodeError:
         text = ""  # It cannot be decoded either, so the snapshot is passed over.
+    if not isinstance(version, int):  # SQLite keeps what it is given.
+        version, text = 0, ""
     return Snapshot(
         aggregate_id=aggregate_id,
         aggregate_type=aggregate_type,

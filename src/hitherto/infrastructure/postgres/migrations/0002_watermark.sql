@@ -42,11 +42,12 @@ LANGUAGE sql STABLE AS $hitherto$
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 $hitherto$;
 
--- The watermark, and the highest position allocated. Its caller must be in READ COMMITTED and
--- read events in a LATER statement, whose snapshot sees all that was released.
-CREATE FUNCTION {schema}.read_watermark(OUT watermark bigint, OUT allocated bigint)
-LANGUAGE plpgsql AS $hitherto$
+-- The watermark, and how many positions are held back by appends in flight. Its caller must be in
+-- READ COMMITTED and read events in a LATER statement, whose snapshot sees all that was released.
+CREATE FUNCTION {schema}.read_watermark(OUT watermark bigint, OUT held_back bigint)
+LANGUAGE plpgsql VOLATILE AS $hitherto$
 DECLARE
+    allocated bigint;
     tags bigint[];
     ceiling bigint;
 BEGIN
@@ -67,4 +68,10 @@ BEGIN
         SELECT least(allocated, min(ceiling - ((ceiling - tag) & 4294967295))) INTO watermark
             FROM unnest(tags) AS tag;
     END IF;
+    held_back := allocated - watermark;
+    -- Down to a committed event: a position that was drawn and rolled back may be drawn once more
+    -- after a crash, for the sequence is only as durable as the next commit. (In a volatile
+    -- function each statement has a snapshot of its own; this one sees all that was released.)
+    SELECT coalesce(max(global_position), 0) INTO watermark
+        FROM {schema}.event_store WHERE global_position <= watermark;
 END $hitherto$;
