@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import apsw
 import pytest
-from tests.acceptance.sound_store import AGGREGATES, kinds, make_store, places, reported
+from tests.acceptance.sound_store import AGGREGATES, FINES, kinds, make_store, places, reported
 
 from hitherto.application.findings import Kind
 
@@ -117,6 +117,32 @@ PLANTED: list[tuple[str, list[Damage], dict[str, int]]] = [
     ),
     ("a number as text", [event("schema_version = 'one'")], {"value-malformed": 1}),
     ("data as bytes", [event("metadata = x'7b7d'")], {"value-malformed": 1}),
+    (
+        "data that are not UTF-8",
+        [event("event_data = CAST(x'7b226e223a22ff227d' AS TEXT)")],
+        {"value-malformed": 1},
+    ),
+    (
+        "metadata that are not UTF-8",
+        [event("metadata = CAST(x'7b226e223a22ff227d' AS TEXT)")],
+        {"value-malformed": 1},
+    ),
+    (
+        "a snapshot's version as text",
+        [snapshot("version = 'abc'")],
+        {"snapshot-malformed": 1},
+    ),
+    ("a snapshot's version as a fraction", [snapshot("version = 2.5")], {"snapshot-malformed": 1}),
+    (
+        "a snapshot's id as bytes",
+        [snapshot("aggregate_id = CAST(aggregate_id AS BLOB)")],
+        {"snapshot-malformed": 1},
+    ),
+    (
+        "a snapshot's data as bytes",
+        [snapshot("snapshot_data = x'ff00'")],
+        {"snapshot-malformed": 1},
+    ),
     (
         "a schema version that there cannot be",
         [event("schema_version = 0")],
@@ -317,6 +343,59 @@ def test_a_place_is_told_in_full(file: Path) -> None:
             "aggregate_id": "A10267", "version": 2, "position": 68,
         }
     ]  # fmt: skip
+
+
+def test_a_text_that_is_not_utf8_is_told_by_its_position(file: Path) -> None:
+    """Also an id; SQLite takes any bytes."""
+    plant(file, event("aggregate_id = CAST(x'41ff' AS TEXT)"))
+    status, report = reported("verify", f"sqlite:///{file}")
+    assert status == 1
+    assert places(report, "value-malformed") == [
+        {
+            "what": "the event at position 1 cannot be read: a text in it is not UTF-8",
+            "aggregate_id": "A\\xff", "version": None, "position": 1,
+        }
+    ]  # fmt: skip
+
+
+def test_snapshot_data_that_are_not_utf8_are_told(file: Path) -> None:
+    """And replaced by a replay."""
+    plant(file, snapshot("snapshot_data = CAST(x'7b2261223a22ff227d' AS TEXT)"))
+    _, report = reported("verify", f"sqlite:///{file}", *AGGREGATES)
+    (place,) = places(report, "snapshot-malformed")
+    assert place["what"] == "the snapshot of 'A100' cannot be read: a text in it is not UTF-8"
+    _, report = reported("replay", "hitherto.examples.traffic_fines:Fine", *on(file))
+    assert (report["wrong"], report["taken"]) == (1, 1)
+    assert reported("verify", f"sqlite:///{file}", *AGGREGATES)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "wrong"),
+    [
+        ("version = 'abc'", 1),
+        ("version = 2.5", 1),
+        ("snapshot_data = x'ff00'", 1),
+        ("aggregate_id = CAST(aggregate_id AS BLOB)", 0),
+    ],
+)
+def test_a_replay_goes_on_after_a_malformed_snapshot(damage: str, wrong: int, file: Path) -> None:
+    """An id of bytes is no aggregate's."""
+    plant(file, snapshot(damage))
+    _, report = reported("replay", "hitherto.examples.traffic_fines:Fine", *on(file))
+    assert (report["aggregates"], report["wrong"], report["equal"]) == (FINES, wrong, 24)
+
+
+def test_an_event_that_cannot_be_read_does_not_end_a_replay(file: Path) -> None:
+    """Its aggregate cannot be folded; the others are."""
+    damage = "UPDATE event_store SET event_data = CAST(x'ff' AS TEXT) WHERE aggregate_id = 'A100'"
+    plant(file, damage)
+    status, report = reported("replay", "hitherto.examples.traffic_fines:Fine", *on(file))
+    assert (status, report["unfoldable"], report["equal"]) == (1, 1, 24)
+
+
+def on(file: Path) -> tuple[str, str]:
+    """The option that names the file."""
+    return "--url", f"sqlite:///{file}"
 
 
 def test_what_cannot_be_read_is_not_read(file: Path) -> None:

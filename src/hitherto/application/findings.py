@@ -21,6 +21,7 @@ Kind: TypeAlias = Literal[
     "version-gap",
     "version-twice",
     "type-mixed",
+    "snapshot-malformed",
     "snapshot-twice",
     "snapshot-without-events",
     "snapshot-of-another-type",
@@ -90,6 +91,10 @@ _KINDS: Final[dict[Kind, tuple[str, str]]] = {
     "type-mixed": (
         "version {version} of {aggregate_id!r} is of type {detail!r}, unlike the one before",
         _RESTORE,
+    ),
+    "snapshot-malformed": (
+        "the snapshot of {aggregate_id!r} cannot be read: {detail}",
+        "delete it; the events tell all",
     ),
     "snapshot-twice": (
         "there are {detail} snapshots of {aggregate_id!r}",

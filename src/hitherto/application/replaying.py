@@ -9,10 +9,10 @@ import msgspec
 from hitherto.application.findings import Finding, Tally
 from hitherto.application.records import Snapshot
 from hitherto.application.refolding import (
-    KINDS,
     Progress,
     Verdict,
-    all_ids,
+    all_of,
+    damage,
     each_of,
     in_silence,
     judged,
@@ -29,6 +29,12 @@ from hitherto.errors import (
 
 EXAMPLES = 1000
 
+_WRONG: tuple[Verdict, ...] = (
+    "baseless",
+    "undecodable",
+    "differs",
+)
+
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     """What a replay has found, and done.
@@ -36,12 +42,12 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         aggregates: How many it went through.
         equal: Snapshots that are what their events tell; they stay.
-        foreign: Snapshots that other code had made.
+        foreign: Snapshots that other code had made, or that are of another type.
         missing: Aggregates that had none, but as many events as call for one.
         wrong: Snapshots that no event bears out, cannot be decoded, or differ from their events.
         unfoldable: Aggregates whose events this code cannot fold, or whose state it cannot keep.
-        taken: Snapshots that it took: in the place of those that were foreign or wrong, and where
-            one was missing.
+        taken: Snapshots that it took: in the place of those that were foreign or wrong, if there
+            are events, and where one was missing.
         findings: Which ones were wrong or unfoldable, the first thousand of each kind.
     """
 
@@ -69,12 +75,12 @@ async def replay(
 
     Args:
         repository: Of which kind of aggregate, and in which store.
-        ids: Which aggregates; all of the kind if left out.
+        ids: Which aggregates; if left out, all of the kind that have a first event or a snapshot.
         dry_run: Compare only.
         progress: Told after each aggregate.
 
     Raises:
-        AggregateNotFound: One of the ids has no event.
+        AggregateNotFound: One of the ids has neither an event nor a snapshot.
         EventStoreUnavailable: The store cannot be reached.
         InvalidInput: An id cannot be one, or a single id was given.
         SnapshotNotSupported: The state has a field whose type cannot be encoded.
@@ -124,7 +130,9 @@ class _Replay:
         """Take a snapshot from the events alone, if one is due."""
         aggregate = await refolded(self._repository, id)
         if not aggregate.version:
-            raise AggregateNotFound(id, self._repository._type)
+            if snapshot is None:
+                raise AggregateNotFound(id, self._repository._type)
+            return True
         if snapshot is None and aggregate.version < self._threshold:
             return False
         if not self._dry_run:
@@ -135,10 +143,9 @@ class _Replay:
 
     def _count(self, verdict: Verdict, id: str, snapshot: Snapshot | None, detail: str) -> None:
         self._verdicts[verdict] += 1
-        if verdict in KINDS:
+        kind = damage(verdict, snapshot, detail)
+        if kind is not None:
             version = None if snapshot is None else snapshot.version
-            impossible = verdict == "baseless" and version == 0
-            kind = "snapshot-out-of-range" if impossible else KINDS[verdict]
             self._tally.add(kind, id, version, detail=detail)
 
     def result(self) -> Replayed:
@@ -149,7 +156,7 @@ class _Replay:
             equal=found["equal"],
             foreign=found["foreign"],
             missing=found["missing"],
-            wrong=found["baseless"] + found["undecodable"] + found["differs"],
+            wrong=sum(found[each] for each in _WRONG),
             unfoldable=found["unfoldable"],
             taken=self.taken,
             findings=self._tally.findings(),
@@ -164,7 +171,7 @@ def _checked(ids: Iterable[str]) -> list[str]:
 
 async def _ids(repository: Repository[Any], chosen: list[str] | None) -> AsyncIterator[str]:
     if chosen is None:
-        async for each in all_ids(repository.store.backend.aggregate_ids, repository._type):
+        async for each in all_of(repository):
             yield each
     for each in chosen or ():
         yield each

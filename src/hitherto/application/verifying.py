@@ -11,9 +11,9 @@ from hitherto.application.findings import Finding, Kind, Tally
 from hitherto.application.ports import Backend
 from hitherto.application.records import StoredEvent
 from hitherto.application.refolding import (
-    KINDS,
     Progress,
     all_ids,
+    damage,
     each_of,
     in_silence,
     judged,
@@ -23,7 +23,10 @@ from hitherto.application.store import PAGE, Store
 from hitherto.domain.aggregate import Aggregate
 from hitherto.errors import InvalidInput
 
-_UNREADABLE: frozenset[Kind] = frozenset({"file-damaged", "value-malformed"})
+_UNREADABLE: frozenset[Kind] = frozenset({"file-damaged", "value-malformed", "snapshot-malformed"})
+_BASELESS: frozenset[Kind] = frozenset(
+    {"snapshot-without-events", "snapshot-ahead", "snapshot-out-of-range"}
+)
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +91,7 @@ async def verify(
         )
     log = _Log({name: each._serializer for name, each in repositories.items()})
     await log.read(store.backend, progress)
-    snapshots = _Snapshots(sample, progress)
+    snapshots = _Snapshots(sample, progress, found)
     for repository in repositories.values():
         await snapshots.compare(repository)
     return Verification(
@@ -157,9 +160,10 @@ class _Log:
 class _Snapshots:
     """Compares snapshots with the fold of their events."""
 
-    def __init__(self, sample: int | None, progress: Progress) -> None:
+    def __init__(self, sample: int | None, progress: Progress, told: Iterable[Finding]) -> None:
         self._sample = sample
         self._progress = progress
+        self._told = [finding for finding in told if finding.kind in _BASELESS]
         self.tally = Tally()
         self.compared = 0
         self.foreign = 0
@@ -183,8 +187,17 @@ class _Snapshots:
             self.foreign += 1
             return
         self.compared += 1
-        if verdict in KINDS and verdict != "baseless":  # The database has told that.
-            self.tally.add(KINDS[verdict], id, snapshot.version, detail=detail)
+        kind = damage(verdict, snapshot, detail)
+        if kind is not None and not (verdict == "baseless" and self._is_told(id)):
+            self.tally.add(kind, id, snapshot.version, detail=detail)
+
+    def _is_told(self, id: str) -> bool:
+        """Whether the database has told that no event bears the snapshot out, or may have."""
+        return any(
+            finding.count > len(finding.places)  # Only the first of them are known.
+            or any(place.aggregate_id == id for place in finding.places)
+            for finding in self._told
+        )
 
 
 async def drawn(ids: AsyncIterator[str], count: int) -> AsyncIterator[str]:

@@ -38,7 +38,8 @@ def load_one(name: str) -> Kind:
     """
     module_name, _, path = name.partition(":")
     if not module_name or not path:
-        raise ConfigurationError(f"{name!r} names no aggregate: {_FORM}")
+        shown = repr(name) if {"/", "@"}.isdisjoint(name) else "what looks like a URL"
+        raise ConfigurationError(f"{shown} names no aggregate: {_FORM}")
     module = _imported(module_name, name)
     try:
         found = attrgetter(path)(module)

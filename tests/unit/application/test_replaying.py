@@ -256,6 +256,62 @@ async def test_aggregates_that_cannot_be_folded_are_told(store: Store) -> None:
     assert finding.places[0].what == "'b' cannot be folded: ZeroDivisionError: thirteen"
 
 
+async def test_events_after_an_equal_snapshot_are_folded_too(store: Store) -> None:
+    """A load would fail on them."""
+    before = Repository(store, Sturdy, snapshot_every=None)
+    sturdy = Sturdy("a")
+    sturdy.record(Grew(by=1))
+    await before.save(sturdy)
+    fragile = Repository(store, Fragile, snapshot_every=None)
+    await fragile.snapshot(await fragile.load("a"))
+    assert counts(await replay(fragile)) == {"aggregates": 1, "equal": 1}
+    sturdy.record(Grew(by=13))
+    await before.save(sturdy)
+    result = await replay(fragile)
+    assert counts(result) == {"aggregates": 1, "unfoldable": 1}
+    assert result.findings[0].kind == "aggregate-unfoldable"
+
+
+async def test_an_aggregate_whose_first_event_is_gone_is_gone_through_by_its_snapshot(
+    accounts: Repository[Account], store: Store, probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each in its turn, and once."""
+    for name in ("a", "b", "c", "d"):
+        await accounts.snapshot(await saved(accounts, name, 6))
+
+    async def some(_type: str, *, after: str = "", limit: int = 1000) -> list[str]:
+        return [each for each in ("b", "c") if each > after][:limit]
+
+    monkeypatch.setattr(probe, "aggregate_ids", some)
+    assert counts(await replay(accounts)) == {"aggregates": 4, "equal": 4}
+
+
+async def test_a_snapshot_without_any_event_is_wrong(
+    accounts: Repository[Account], store: Store
+) -> None:
+    """There is nothing to take another from; it does not end the run."""
+    for name in ("a", "b"):
+        await accounts.snapshot(await saved(accounts, name, 6))
+    orphan = msgspec.structs.replace(await kept(store, "a"), aggregate_id="aa")
+    assert await store.backend.save_snapshot(orphan)
+    result = await replay(accounts)
+    assert counts(result) == {"aggregates": 3, "equal": 2, "wrong": 1}
+    assert result.findings[0].kind == "snapshot-without-events"
+    assert await kept(store, "aa") == orphan
+
+
+async def test_a_snapshot_of_another_type_is_replaced(
+    accounts: Repository[Account], store: Store
+) -> None:
+    """Though its state is equal."""
+    await accounts.snapshot(await saved(accounts, "a", 6))
+    before = await kept(store, "a")
+    await spoil(store, "a", aggregate_type="Person")
+    result = await replay(accounts)
+    assert (result.equal, result.taken) == (0, 1)
+    assert await kept(store, "a") == before
+
+
 async def test_a_state_that_cannot_be_kept_is_told(store: Store) -> None:
     """It is folded, but JSON could not give it back."""
     repository = Repository(store, Divided, snapshot_every=None)

@@ -174,6 +174,26 @@ async def test_a_snapshot_ahead_is_told_once(store: Store) -> None:
     assert kinds(await verify(store, [Account, Person])) == {"snapshot-ahead": 1}
 
 
+@pytest.mark.parametrize(("version", "kind"), [(7, "snapshot-ahead"), (0, "snapshot-out-of-range")])
+async def test_a_snapshot_that_no_event_bears_out_is_told_though_the_database_has_not(
+    version: int, kind: str, store: Store, probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a query of the database's that does not see it, while it sees another."""
+    await spoil(store, "a", version=7)
+    found = await probe.inspect()
+    await spoil(store, "b", version=version)
+
+    async def half_blind() -> Any:
+        return found
+
+    monkeypatch.setattr(probe, "inspect", half_blind)
+    result = await verify(store, [Account, Person])
+    assert [(each.kind, each.places[0].aggregate_id) for each in result.findings] == [
+        ("snapshot-ahead", "a"),
+        (kind, "b"),
+    ]
+
+
 async def test_a_kind_whose_state_cannot_be_kept_has_no_snapshots_to_compare(store: Store) -> None:
     """Its events are decoded."""
     opaque = Opaque("o")

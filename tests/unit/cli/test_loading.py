@@ -123,7 +123,9 @@ def test_what_names_none_is_refused(name: str, told: str) -> None:
     assert told in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["postgresql://u:secret@host/db", "shop@secret:Order"])
+@pytest.mark.parametrize(
+    "name", ["postgresql://u:secret@host/db", "shop@secret:Order", "u@secret:"]
+)
 def test_what_looks_like_a_url_is_refused_and_not_shown(name: str) -> None:
     """It is an easy slip, and may hold a password."""
     with pytest.raises(ConfigurationError, match="looks like a URL") as refused:

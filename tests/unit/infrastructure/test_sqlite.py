@@ -284,6 +284,11 @@ async def test_a_snapshot_with_a_version_that_is_none_is_passed_over(
     stream = await store.load("a", fingerprint="f")
     assert stream.snapshot is not None
     assert (stream.snapshot.version, len(stream.events)) == (0, 1)
+    again = Snapshot(
+        aggregate_id="a", aggregate_type="Thing", version=1, fingerprint="f", data="{}"
+    )
+    assert await store.save_snapshot(again)
+    assert await store.read_snapshot("a") == again
 
 
 async def test_filtered_reads_use_the_index_of_types(store: SqliteStore) -> None:

@@ -36,6 +36,7 @@ async def inspect(connections: Connections) -> Sequence[Finding]:
 def _checks() -> Iterator[Check]:
     yield _file
     yield _guards
+    yield _texts
     yield _values
     for name, query in _SQL.items():
         if name.startswith("inspect_"):
@@ -47,13 +48,18 @@ def _run(check: Check, tally: Tally, connection: apsw.Connection) -> None:
         tally.extend(check(connection))
     except apsw.CorruptError as error:
         tally.add("file-damaged", detail=f"it cannot be read: {error}")
+    except UnicodeDecodeError:
+        if not (tally.has("value-malformed") or tally.has("snapshot-malformed")):
+            raise
     except apsw.SQLError:
         if not tally.has("guard-missing"):  # Where a table is not as it should be, that is told.
             raise
 
 
 def _query(query: str, connection: apsw.Connection) -> Iterator[Row]:
-    return cast("Iterator[Row]", connection.execute(query))
+    rows = cast("Iterator[Row]", connection.execute(query))
+    for kind, aggregate_id, *others in rows:
+        yield cast("Row", (kind, _legible(aggregate_id), *others))
 
 
 def _file(connection: apsw.Connection) -> Iterator[Row]:
@@ -79,6 +85,20 @@ def _guards(connection: apsw.Connection) -> Iterator[Row]:
 def _definitions(connection: apsw.Connection) -> dict[tuple[str, str], str]:
     rows: Any = connection.execute(_GUARDS)
     return {(kind, name): "".join(sql.replace('"', "").split()) for kind, name, sql in rows}
+
+
+def _texts(connection: apsw.Connection) -> Iterator[Row]:
+    """Texts that are not UTF-8; what else is wrong in their rows may go untold."""
+    rows: Any = connection.execute(_SQL["texts"])
+    for kind, aggregate_id, position, texts in rows:
+        try:
+            texts.decode()
+        except UnicodeDecodeError:
+            yield kind, _legible(aggregate_id), None, position, "a text in it is not UTF-8"
+
+
+def _legible(value: Any) -> Any:
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
 
 
 def _values(connection: apsw.Connection) -> Iterator[Row]:

@@ -47,7 +47,7 @@ ON CONFLICT (aggregate_id) DO UPDATE
 SET aggregate_type = excluded.aggregate_type, version = excluded.version,
     fingerprint = excluded.fingerprint, snapshot_data = excluded.snapshot_data,
     created_at = excluded.created_at
-WHERE kept.version < excluded.version OR kept.version = ?
+WHERE kept.version < excluded.version OR typeof(kept.version) <> 'integer' OR kept.version = ?
 RETURNING 1
 
 -- name: read_snapshot
@@ -81,6 +81,32 @@ WHERE typeof(event_version) <> 'integer' OR typeof(schema_version) <> 'integer'
    OR typeof(event_type) <> 'text' OR typeof(aggregate_id) <> 'text'
    OR typeof(aggregate_type) <> 'text' OR typeof(event_data) <> 'text'
    OR typeof(metadata) NOT IN ('text', 'null')
+
+-- name: inspect_snapshot_types
+SELECT 'snapshot-malformed', CAST(aggregate_id AS BLOB), NULL, NULL,
+       'a column holds a value of another type than its own'
+FROM aggregate_snapshots
+WHERE typeof(version) <> 'integer' OR typeof(aggregate_id) <> 'text'
+   OR typeof(aggregate_type) <> 'text' OR typeof(fingerprint) <> 'text'
+   OR typeof(snapshot_data) <> 'text'
+
+-- name: texts
+-- All texts of a row as bytes, for SQLite does not look whether they are UTF-8.
+SELECT 'value-malformed', CAST(aggregate_id AS BLOB), global_position,
+       CAST(concat_ws(char(10), aggregate_id, aggregate_type, event_type, event_version,
+                      schema_version, event_id, event_data, metadata, occurred_at, created_at)
+            AS BLOB)
+FROM event_store
+WHERE 'blob' NOT IN (typeof(aggregate_id), typeof(aggregate_type), typeof(event_type),
+    typeof(event_version), typeof(schema_version), typeof(event_id), typeof(event_data),
+    typeof(metadata), typeof(occurred_at), typeof(created_at))
+UNION ALL
+SELECT 'snapshot-malformed', CAST(aggregate_id AS BLOB), NULL,
+       CAST(concat_ws(char(10), aggregate_id, aggregate_type, version, fingerprint, snapshot_data)
+            AS BLOB)
+FROM aggregate_snapshots
+WHERE 'blob' NOT IN (typeof(aggregate_id), typeof(aggregate_type), typeof(version),
+    typeof(fingerprint), typeof(snapshot_data))
 
 -- name: inspect_schema_versions
 SELECT 'schema-version-out-of-range', aggregate_id, event_version, global_position, schema_version
@@ -145,6 +171,8 @@ WITH step AS (
     SELECT snapshot.*, max(event.event_version) AS head,
            max(event.aggregate_type = snapshot.aggregate_type) AS of_this_type
     FROM aggregate_snapshots AS snapshot LEFT JOIN event_store AS event USING (aggregate_id)
+    WHERE typeof(snapshot.version) = 'integer' AND typeof(snapshot.aggregate_id) = 'text'
+      AND typeof(snapshot.aggregate_type) = 'text' AND typeof(snapshot.snapshot_data) = 'text'
     GROUP BY snapshot.rowid
 )
 SELECT kind, aggregate_id, version, NULL,
