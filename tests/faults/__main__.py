@@ -6,7 +6,7 @@ import logging
 import secrets
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tests.faults.registry import Result, execute, names, row
 from tests.faults.report import one_line, rewrite
@@ -17,19 +17,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the rows one after the other; returns 1 if a promise was broken."""
     given = _arguments(arguments)
     chosen = {name: row(name) for name in given.row or names()}
-    logging.getLogger("hitherto").setLevel(logging.CRITICAL)  # it would tell of every retry
     print(f"seed {given.seed}", flush=True)
+    logger = logging.getLogger("hitherto")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # it would tell of every retry
+    try:
+        results = _results(chosen, given)
+    finally:
+        logger.setLevel(level)
+    if not given.quick and not given.row:
+        rewrite(results, given.seed)
+    violations = sum(len(result.outcome.violations) for result in results)
+    print(f"{violations} violations; --seed {given.seed} makes the same choices again")
+    return 1 if violations else 0
+
+
+def _results(chosen: Mapping[str, Row], given: argparse.Namespace) -> list[Result]:
     results: list[Result] = []
     for number, (name, each) in enumerate(chosen.items(), 1):
         count = each.quick if given.quick else each.full
         print(f"[{number}/{len(chosen)}] {name}: {each.title}, {count} times …", flush=True)
         results.append(_executed(name, each, given.seed, count))
         _tell(results[-1])
-    if not given.quick and not given.row:
-        rewrite(results, given.seed)
-    violations = sum(len(result.outcome.violations) for result in results)
-    print(f"{violations} violations; --seed {given.seed} makes the same choices again")
-    return 1 if violations else 0
+    return results
 
 
 def _executed(name: str, chosen: Row, seed: int, count: int) -> Result:
