@@ -178,10 +178,7 @@ def check_range(from_version: int, to_version: int | None, limit: int | None) ->
     Raises:
         InvalidInput: A bound or a limit that is below 1 or above any version.
     """
-    given = {"from_version": from_version, "to_version": to_version, "limit": limit}
-    for name, value in given.items():
-        if value is not None and not 1 <= value <= MAX_VERSION:
-            raise InvalidInput(f"{name}={value}: give 1 … {MAX_VERSION}")
+    _check_counts(from_version=from_version, to_version=to_version, limit=limit)
 
 
 def check_page(
@@ -199,8 +196,7 @@ def check_page(
     """
     if not 0 <= after <= MAX_POSITION:
         raise InvalidInput(f"after={after}: give 0, or a position that the store has told")
-    if not 1 <= limit <= MAX_VERSION:
-        raise InvalidInput(f"limit={limit}: give 1 … {MAX_VERSION}")
+    _check_counts(limit=limit)
     _check_filter("event type", event_types)
     _check_filter("aggregate type", aggregate_types)
 
@@ -214,8 +210,7 @@ def check_id_page(aggregate_type: str, after: str, limit: int) -> None:
     _check_type_name("aggregate type", aggregate_type)
     if after:
         check_identifier("aggregate id", after)
-    if not 1 <= limit <= MAX_VERSION:
-        raise InvalidInput(f"limit={limit}: give 1 … {MAX_VERSION}")
+    _check_counts(limit=limit)
 
 
 def refusal(append: Append, actual: int, actual_type: str | None) -> AggregateError:
@@ -298,6 +293,12 @@ def utc(moment: datetime) -> datetime:
 
 
 _check_type_name = lru_cache(maxsize=4096)(check_identifier)
+
+
+def _check_counts(**given: int | None) -> None:
+    for name, value in given.items():
+        if value is not None and not 1 <= value <= MAX_VERSION:
+            raise InvalidInput(f"{name}={value}: give 1 … {MAX_VERSION}")
 
 
 def _check_filter(what: str, names: Any) -> None:

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from hitherto import Health, connect
-from hitherto.cli.verify import print_json, say
+from hitherto.cli.printing import print_json, say
 from hitherto.connect import Settings
 from hitherto.errors import EventStoreError
 from hitherto.infrastructure.urls import without_password

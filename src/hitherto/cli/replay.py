@@ -12,8 +12,8 @@ from hitherto import Repository, connect
 from hitherto.application.replaying import Replayed
 from hitherto.application.replaying import replay as replay_events
 from hitherto.cli.loading import Kind, load_one
+from hitherto.cli.printing import print_json, say, show_findings
 from hitherto.cli.progress import bars
-from hitherto.cli.verify import print_json, say, show_findings
 
 
 def replay(

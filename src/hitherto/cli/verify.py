@@ -1,25 +1,21 @@
 """`hitherto verify`: whether a store is sound."""
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
 from rich.console import Console
-from rich.text import Text
 
 from hitherto import connect
-from hitherto.application.findings import Finding
 from hitherto.application.verifying import Verification
 from hitherto.application.verifying import verify as verify_store
 from hitherto.cli.loading import Kind, load_all
+from hitherto.cli.printing import print_json, say, show_findings
 from hitherto.cli.progress import bars
 from hitherto.connect import Settings
 from hitherto.infrastructure.urls import without_password
-
-_PLACES = 5
 
 
 def verify(
@@ -84,26 +80,3 @@ def _tell(console: Console, where: str, result: Verification) -> None:
         say(console, f"Snapshots compared with them: {result.snapshots:,}")
         say(console, f"Snapshots of other code, left out: {result.foreign:,}")
     show_findings(console, result.findings, remedies=True)
-
-
-def show_findings(console: Console, findings: Sequence[Finding], *, remedies: bool) -> None:
-    """What is wrong, and where; of many places the first."""
-    for finding in findings:
-        say(console, f"\n{finding.kind}: {finding.count:,}", "bold")
-        for place in finding.places[:_PLACES]:
-            say(console, f"  {place.what}")
-        if finding.count > _PLACES:
-            say(console, f"  … and {finding.count - _PLACES:,} more")
-        if remedies:
-            say(console, f"  Remedy: {finding.remedy}.", "cyan")
-
-
-def say(console: Console, line: str, style: str = "") -> None:
-    """Print a line in one piece, however long it is; no markup is read into it."""
-    console.print(Text(line, style=style), soft_wrap=True)
-
-
-def print_json(value: object) -> None:
-    """Print a value, for programs."""
-    text = msgspec.json.format(msgspec.json.encode(value)).decode()
-    sys.stdout.write(f"{text}\n")

@@ -2,14 +2,13 @@
 
 import json
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
-from tests.acceptance.sound_store import AGGREGATES, make_store
+from tests.acceptance.sound_store import AGGREGATES
 
 from hitherto.cli.app import run
 
@@ -25,22 +24,10 @@ UNREADABLE = """UPDATE event_store SET event_data = '{}'
                 WHERE aggregate_id = 'A10004' AND event_version = 1"""
 
 
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("sound") / "fines.db"
-    make_store(f"sqlite:///{path}")
-    return path
-
-
 @pytest.fixture
-def url(sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A store in the current folder; 80 columns, no colours, whatever the surroundings say."""
-    monkeypatch.setenv("TTY_COMPATIBLE", "0")
-    monkeypatch.setenv("COLUMNS", "80")
+def url(fines_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("DATABASE_URL", "sqlite:///fines.db")
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(sound, tmp_path / "fines.db")
-    return "sqlite:///fines.db"
+    return fines_url
 
 
 def execute(statement: str) -> list[Any]:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from tests.acceptance.sound_store import AGGREGATES, make_store
+from tests.acceptance.sound_store import AGGREGATES
 
 from hitherto import connect
 from hitherto.cli.app import run
@@ -23,22 +22,10 @@ SPOILED = """UPDATE aggregate_snapshots SET snapshot_data = json_set(snapshot_da
              WHERE aggregate_id = 'A100'"""
 
 
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("sound") / "fines.db"
-    make_store(f"sqlite:///{path}")
-    return path
-
-
 @pytest.fixture
-def url(sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A store in the current folder; 80 columns, no colours, whatever the surroundings say."""
-    monkeypatch.setenv("TTY_COMPATIBLE", "0")
-    monkeypatch.setenv("COLUMNS", "80")
+def url(fines_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("DATABASE_URL", "nonsense")
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(sound, tmp_path / "fines.db")
-    return "sqlite:///fines.db"
+    return fines_url
 
 
 def meddle(*statements: str) -> None:
