@@ -98,6 +98,7 @@ class Connections:
                         await pool.close()
                 except TimeoutError:  # The server hangs, or somebody still works on it.
                     pool.terminate()
+                    await asyncio.sleep(0)  # It closes its sockets at the loop's next turn.
 
     @asynccontextmanager
     async def session(self) -> AsyncGenerator[Any]:
