@@ -23,6 +23,7 @@ class Plan:
         stall: Seconds after which a peer's single operation counts as stalled.
         sustained: Seconds of the sustained load.
         growth: Numbers of stored events.
+        rebuild: The events of which a view is rebuilt.
     """
 
     name: str
@@ -40,11 +41,12 @@ class Plan:
     stall: float
     sustained: float
     growth: tuple[int, ...]
+    rebuild: int
 
 
 FULL = Plan(
     name="full",
-    limit=30 * 60,
+    limit=40 * 60,
     rounds=9,
     budget=0.7,
     seconds=2.0,
@@ -58,6 +60,7 @@ FULL = Plan(
     stall=20.0,
     sustained=60.0,
     growth=(10_000, 1_000_000, 5_000_000),
+    rebuild=1_000_000,
 )
 QUICK = Plan(
     name="quick",
@@ -75,4 +78,5 @@ QUICK = Plan(
     stall=5.0,
     sustained=3.0,
     growth=(10_000, 50_000, 100_000),
+    rebuild=20_000,
 )

@@ -25,9 +25,16 @@ _METRICS = {
     "backlog_mean": "mean backlog",
     "backlog_max": "highest backlog",
     "backlog_end": "backlog at the end",
+    "sent_p50_ms": "acknowledged p50 ms",
+    "rebuild_s": "seconds",
+    "appended_per_s": "appended/s",
+    "reads": "reads",
+    "failed_reads": "reads that failed",
+    "max_ms": "worst ms",
     "buffers": "buffers",
     "client_cpu_pct": "client CPU %",
     "server_cpu_pct": "server CPU %",
+    "cpu_pct": "CPU % together",
 }
 
 

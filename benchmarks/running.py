@@ -62,6 +62,7 @@ class Bench:
         console: Where progress is told.
         deadline: When the run should end, on the performance counter.
         workers: The contenders' processes, by name.
+        stores: Stores with a part of the log that have been made.
     """
 
     server: Server
@@ -71,6 +72,7 @@ class Bench:
     console: Console
     deadline: float
     workers: dict[str, Worker] = field(default_factory=dict)
+    stores: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         makers: dict[str, Callable[[Server], Any]] = {

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.results import FUNCTIONS, OURS, PEER, RAW, Results
 from benchmarks.running import SQLITE
-from benchmarks.workloads import growth, saving, sqlite
+from benchmarks.workloads import following, growth, projecting, saving, sqlite
 from benchmarks.workloads.appending import APPEND
 from benchmarks.workloads.reading import LOAD, LOG, SNAPSHOT, SNAPSHOT_AT
 
@@ -56,6 +56,7 @@ class _Row:
     size: int
     metric: str = "p50_ms"
     raw: tuple[str, int] | None = None
+    who: str = OURS
 
     @property
     def higher_is_better(self) -> bool:
@@ -113,7 +114,25 @@ def _lines(results: Results) -> Iterator[Line]:
         ("load 1,000", sqlite.LOAD, 1000, "p50_ms", 8.0),
     ):
         yield _line(results, _Row(SQLITE + title, workload, size, metric), [(PEER, must)])
+    yield from _following(results)
     yield from _growth(results)
+
+
+def _following(results: Results) -> Iterator[Line]:
+    size = max(results.sizes(projecting.PROJECTION), default=0)
+    yield _line(
+        results,
+        _Row("catch-up of a SQL view", projecting.PROJECTION, size, "events_per_s"),
+        [(PEER, 4.0)],
+        _at_least(20_000.0),
+    )
+    yield _line(
+        results, _Row("10 idle subscriptions", following.IDLE, following.SUBSCRIPTIONS, "cpu_pct"),
+        [], _below_one_percent,
+    )  # fmt: skip
+    for who, title in ((OURS, "subscription"), (following.PROJECTED, "projection")):
+        row = _Row(f"append → {title}", following.LIVE, following.RATE, who=who)
+        yield _line(results, row, [], _soon("p50_ms", 15.0, 0.0), _soon("p99_ms", 60.0, 3.0))
 
 
 _Demand = Callable[[Results, _Row], Check]
@@ -121,8 +140,8 @@ _Demand = Callable[[Results, _Row], Check]
 
 def _line(results: Results, row: _Row, peers: list[tuple[str, float]], *demands: _Demand) -> Line:
     figures = {
-        who: _told(results, row.workload, row.size, who, row.metric)
-        for who in (OURS, PEER, FUNCTIONS)
+        column: _told(results, row.workload, row.size, who, row.metric)
+        for column, who in ((OURS, row.who), (PEER, PEER), (FUNCTIONS, FUNCTIONS))
     }
     workload, size = row.raw or (row.workload, row.size)
     figures[RAW] = _told(results, workload, size, RAW, row.metric)
@@ -166,6 +185,42 @@ def _at_most(name: str, workload: str, size: int, metric: str, must: float) -> _
         if ours is None:
             return Check(words, "-", None)
         return Check(words, f"{ours:.2f} ms", ours <= must)
+
+    return demand
+
+
+def _at_least(must: float) -> _Demand:
+    """So many events a second."""
+
+    def demand(results: Results, row: _Row) -> Check:
+        ours = results.value(row.workload, row.size, OURS, row.metric)
+        words = f"≥ {must:,.0f} events/s"
+        if ours is None:
+            return Check(words, "-", None)
+        return Check(words, f"{ours:,.0f} events/s", ours >= must)
+
+    return demand
+
+
+def _below_one_percent(results: Results, row: _Row) -> Check:
+    """Of a core, client and server together."""
+    ours = results.value(row.workload, row.size, OURS, row.metric)
+    words = "< 1 % of a core, client and server"
+    if ours is None:
+        return Check(words, "-", None)
+    return Check(words, f"{ours:.2f} %", ours < 1)
+
+
+def _soon(metric: str, must: float, times: float) -> _Demand:
+    """So many milliseconds, or so many times as long as a bare NOTIFY takes."""
+
+    def demand(results: Results, row: _Row) -> Check:
+        ours = results.value(row.workload, row.size, row.who, metric)
+        bare = results.value(row.workload, row.size, RAW, metric)
+        words = f"{metric[:3]} ≤ {must:g} ms" + (f" or {times:g}x NOTIFY's" if times else "")
+        if ours is None or bare is None:
+            return Check(words, "-", None)
+        return Check(words, f"{ours:.2f} ms, {ours / bare:.2f}x", ours <= max(must, times * bare))
 
     return demand
 
@@ -221,5 +276,7 @@ def _told(results: Results, workload: str, size: int, who: str, metric: str) -> 
         return results.note(workload, size, who)
     if metric == "p50_ms":
         return f"{value:.2f} ms"
+    if metric == "cpu_pct":
+        return f"{value:.2f} %"
     unit = "saves/s" if metric == "operations_per_s" else "events/s"
     return f"{value:,.0f} {unit}"

@@ -118,6 +118,7 @@ _COMMANDS: dict[str, type[Dated]] = {
     "appeal_to_judge": JudgeAppealed,
     "send_to_collection": SentToCollection,
 }
+EVENTS = tuple(_COMMANDS.values())
 
 
 class FineState(BaseModel):
@@ -172,6 +173,7 @@ class EventsourcePySession(TaskSession):
 
     def __init__(self, server: Server, runner: asyncio.Runner, engine: AsyncEngine) -> None:
         super().__init__(server, runner)
+        self.engine = engine
         self.store = PostgreSQLEventStore(engine)
         self.fines = AggregateRepository(
             self.store, Fine, aggregate_type="Fine", enable_tracing=False

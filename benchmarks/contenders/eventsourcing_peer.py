@@ -235,7 +235,12 @@ class Eventsourcing(Contender):
         self.server.psql(
             "SET client_min_messages = error", f'CREATE SCHEMA IF NOT EXISTS "{store}"'
         )
-        environment = {
+        with Fines(env=self.environment(store)) as app:
+            yield EventsourcingSession(self.server, self.threads, app)
+
+    def environment(self, store: str) -> dict[str, str]:
+        """Its settings for a store."""
+        return {
             "PERSISTENCE_MODULE": "eventsourcing.postgres",
             "POSTGRES_DBNAME": "postgres",
             "POSTGRES_HOST": "127.0.0.1",
@@ -247,8 +252,6 @@ class Eventsourcing(Contender):
             "POSTGRES_MAX_OVERFLOW": "0",
             "POSTGRES_ENABLE_DB_FUNCTIONS": self.functions,
         }
-        with Fines(env=environment) as app:
-            yield EventsourcingSession(self.server, self.threads, app)
 
 
 class EventsourcingFunctions(Eventsourcing):

@@ -1,7 +1,17 @@
 """What is measured, one module for each family of workloads."""
 
 from benchmarks.running import Family
-from benchmarks.workloads import appending, growth, importing, reading, saving, sqlite, sustained
+from benchmarks.workloads import (
+    appending,
+    following,
+    growth,
+    importing,
+    projecting,
+    reading,
+    saving,
+    sqlite,
+    sustained,
+)
 
 FAMILIES: tuple[Family, ...] = (
     *saving.FAMILIES,
@@ -10,6 +20,8 @@ FAMILIES: tuple[Family, ...] = (
     *reading.FAMILIES,
     *sustained.FAMILIES,
     *sqlite.FAMILIES,
+    *projecting.FAMILIES,
+    *following.FAMILIES,
     *growth.FAMILIES,
 )
 

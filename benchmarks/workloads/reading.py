@@ -72,6 +72,28 @@ def seed_log_by_saves(contender: Contender, store: str, log: Path | None, fines:
         return session.drive(session.save, stories_of(log, fines), concurrency=50).events
 
 
+def peer_log(bench: Bench) -> str:
+    """A store of the peer with a part of the log, made when it is first asked for."""
+    if "peer_log" not in bench.stores:
+        bench.call(PEER, seed_peer_log, "peer_log", bench.log, bench.plan.peer_fines)
+        bench.stores.add("peer_log")
+    return "peer_log"
+
+
+def other_log(bench: Bench) -> str:
+    """A store of the other peer with a part of the log, made when it is first asked for."""
+    if "other_log" not in bench.stores:
+        fines = other_fines(bench)
+        bench.call(EVENTSOURCE_PY, seed_log_by_saves, "other_log", bench.log, fines)
+        bench.stores.add("other_log")
+    return "other_log"
+
+
+def other_fines(bench: Bench) -> int:
+    """How many fines are in it, for it is slow."""
+    return bench.plan.peer_fines // 10
+
+
 def stream_id(events: int) -> str:
     """The id of the aggregate with so many events."""
     return f"stream-{events}"
@@ -130,14 +152,13 @@ def _snapshot_cases(bench: Bench) -> Sequence[Case]:
 def _log_cases(bench: Bench) -> Sequence[Case]:
     plan = bench.plan
     store, _ = log_store(bench)
-    bench.call(PEER, seed_peer_log, "peer_log", bench.log, plan.peer_fines)
-    bench.call(EVENTSOURCE_PY, seed_log_by_saves, "other_log", bench.log, plan.peer_fines // 10)
+    peers, others = peer_log(bench), other_log(bench)
     bench.server.psql("VACUUM ANALYZE")
     whole = bench.plan.fines
     return [
         Case(LOG, whole, OURS, reads_of_log, (store, 300.0)),
-        Case(LOG, whole, PEER, reads_of_log, ("peer_log", plan.patience)),
-        Case(LOG, whole, EVENTSOURCE_PY, reads_of_log, ("other_log", plan.patience)),
+        Case(LOG, whole, PEER, reads_of_log, (peers, plan.patience)),
+        Case(LOG, whole, EVENTSOURCE_PY, reads_of_log, (others, plan.patience)),
         Case(LOG, whole, RAW, copy_out, (store,)),
     ]
 

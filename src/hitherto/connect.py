@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 from urllib.parse import unquote
 
@@ -11,6 +11,7 @@ import msgspec
 from hitherto.application.codec import MAX_PAYLOAD, JsonCodec
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.ports import Backend, Clock, Codec, IdFactory
+from hitherto.application.projection import Projection
 from hitherto.application.store import Store, time_ordered_id, utc_now
 from hitherto.errors import ConfigurationError
 from hitherto.infrastructure.resilience import Resilient
@@ -116,6 +117,7 @@ def connect(
     new_id: IdFactory = time_ordered_id,
     instrumentation: Instrumentation | None = None,
     logger: logging.Logger | None = None,
+    inline: Sequence[Projection[Any]] = (),
 ) -> Store:
     """A store; open it with ``async with``.
 
@@ -137,6 +139,7 @@ def connect(
         new_id: Makes event ids.
         instrumentation: Hooks for metrics and traces.
         logger: Where the store logs; ``logging.getLogger("hitherto")`` if left out.
+        inline: Projections whose effects are committed with each append; see `Store`.
 
     Raises:
         ConfigurationError: The URL or a setting is wrong, or the driver is not installed. The
@@ -172,6 +175,7 @@ def connect(
         instrumentation=hooks,
         logger=logger,
         snapshot_threshold=settings.snapshot_threshold,
+        inline=inline,
     )
 
 

@@ -12,11 +12,21 @@
     │   ├── AggregateNotFound          no event under this id
     │   ├── AggregateLocked            an open transaction holds the aggregate
     │   └── InvalidAggregateState      a decision or a fold that makes no sense
-    └── EventStoreError
-        ├── EventStoreUnavailable      no connection, or it broke
-        ├── EventSerializationFailed   an event cannot be written or read
-        ├── SnapshotNotSupported       a state that cannot be encoded
-        └── SchemaMismatch             tables newer than the code, missing, or of another encoding
+    ├── Unavailable                what is needed cannot be reached now
+    │   ├── EventStoreUnavailable      the store; also an EventStoreError
+    │   └── PublisherUnavailable       a broker
+    ├── EventStoreError
+    │   ├── EventSerializationFailed   an event cannot be written or read
+    │   ├── SnapshotNotSupported       a state that cannot be encoded
+    │   └── SchemaMismatch             tables newer than the code, missing, or of another encoding
+    ├── ProjectionError
+    │   ├── ProjectionSuperseded       a newer version of its code is at work
+    │   ├── CheckpointInvalid          the log is not the one that it was taken of
+    │   ├── ProjectionBehind           it has not come far enough in time (also a TimeoutError)
+    │   ├── LeaseLost                  another worker has taken over
+    │   └── HandlerFailed              the projection's own code raised
+    ├── MessageRefused             a broker will never take it
+    └── AlreadyHandled             a message that was handled before
 
 A driver's error is wrapped once, in its backend, and is the ``__cause__``.
 """
@@ -96,17 +106,13 @@ class InvalidAggregateState(AggregateError):
     """A decision that the aggregate's state forbids, or a fold that is not contiguous."""
 
 
-class EventStoreError(HithertoError):
-    """The base of errors of the store."""
-
-
-class EventStoreUnavailable(EventStoreError):
-    """The store cannot be reached, or the connection broke under the operation.
+class Unavailable(HithertoError):
+    """Something that is needed cannot be reached now.
 
     Attributes:
         transient: Whether it may pass by itself; not so a wrong password or a closed store.
-        retry_after: Seconds until the circuit breaker lets a call through again; None where it
-            is not the breaker that refuses.
+        retry_after: Seconds until a circuit breaker lets a call through again; None where it is
+            not a breaker that refuses.
     """
 
     def __init__(
@@ -115,6 +121,14 @@ class EventStoreUnavailable(EventStoreError):
         super().__init__(message)
         self.transient = transient
         self.retry_after = retry_after
+
+
+class EventStoreError(HithertoError):
+    """The base of errors of the store."""
+
+
+class EventStoreUnavailable(Unavailable, EventStoreError):
+    """The store cannot be reached, or the connection broke under the operation."""
 
 
 class EventSerializationFailed(EventStoreError):
@@ -127,3 +141,42 @@ class SnapshotNotSupported(EventStoreError):
 
 class SchemaMismatch(EventStoreError):
     """The database's tables and this code do not fit; the message says what to do."""
+
+
+class ProjectionError(HithertoError):
+    """The base of errors about one projection."""
+
+
+class ProjectionSuperseded(ProjectionError):
+    """A higher version of the projection's code is at work, or has been: this one must not be."""
+
+
+class CheckpointInvalid(ProjectionError):
+    """The log lacks the event that a checkpoint was moved to: an older copy was restored.
+
+    What was projected since is of events that are gone: rebuild the projection.
+    """
+
+
+class ProjectionBehind(ProjectionError, TimeoutError):
+    """A projection has not come to the position that was waited for, in the time given."""
+
+
+class LeaseLost(ProjectionError):
+    """Another worker has taken the partition over; nothing was written."""
+
+
+class HandlerFailed(ProjectionError):
+    """The projection's own code raised the ``__cause__``; its transaction was rolled back."""
+
+
+class PublisherUnavailable(Unavailable):
+    """The broker cannot be reached, or takes no messages now; they are published again later."""
+
+
+class MessageRefused(HithertoError):
+    """The broker will never take this message, such as one that is too large."""
+
+
+class AlreadyHandled(HithertoError):
+    """The message was handled before, by an append that is stored; nothing was written now."""

@@ -317,7 +317,7 @@ class Repository(Generic[A]):
         while True:
             aggregate = self.load(id)
             result = command(aggregate)
-            _asynchronous._refuse_awaitable(result)
+            _asynchronous.refuse_awaitable(result)
             attempts -= 1
             try:
                 self.save(aggregate, metadata=metadata)

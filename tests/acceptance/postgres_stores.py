@@ -1,13 +1,16 @@
 """Stores that the acceptance tests open, use, and look at from behind."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import msgspec
 from tests.acceptance.postgres_writers import an_append
 
-from hitherto.application.records import Snapshot
+from hitherto.application.checkpoints import Document, Generation, ParkedEvent, Progress
+from hitherto.application.records import Alongside, Snapshot, StoredEvent, Timer
 from hitherto.infrastructure.postgres import PostgresStore
 from hitherto.infrastructure.postgres.schema import latest_version
 
@@ -85,6 +88,89 @@ async def use_everything(store: PostgresStore) -> None:
     health = await store.health_check()
     assert health.schema_version == latest_version(), health.problems
     assert health.status != "unhealthy"
+
+
+async def use_projections(store: PostgresStore) -> Generation:
+    """Every operation that projections and processes need; "view" has a document afterwards."""
+    checkpoints, due = store.checkpoints, datetime.now(UTC)
+
+    async def nothing(connection: Any, *_generations: Any) -> None:
+        await connection.execute("SELECT 1")
+
+    async def effects(_events: Sequence[StoredEvent], connection: Any) -> None:
+        await nothing(connection)
+
+    inline = await checkpoints.prepare(
+        "inline", version=1, partitions=1, rebuild=False, setup=nothing
+    )
+    (lease,) = (await checkpoints.attend(inline, "worker", lease=60, held={})).leases
+    caught_up = Progress(
+        generation=inline,
+        leases={0: lease.token},
+        position=await store.watermark(),
+        handled={},
+        lease=60,
+    )
+    await checkpoints.advance(caught_up)
+    assert await checkpoints.take_inline("inline", version=1, setup=nothing)
+
+    timer = Timer(process="p", aggregate_id="a", name="late", due=due)
+    for each in (None, effects):
+        key = f"message-{each is None}"
+        alongside = Alongside(
+            scope="s", handled=[key], timers=[timer], inline=[("inline", 1)], effects=each
+        )
+        (position,) = await store.append([an_append(key)], alongside=alongside)
+        assert await store.handled("s", [key, "other"]) == {key}
+    assert await store.due_timers("p", until=due, limit=10) == [timer]
+    assert await store.forget_handled("s", before=datetime.now(UTC)) == 2
+    assert await store.wait(position - 1) >= position
+
+    made = await checkpoints.prepare("view", version=1, partitions=2, rebuild=False, setup=nothing)
+    made = await checkpoints.prepare("view", version=2, partitions=2, rebuild=False, setup=nothing)
+    found = await checkpoints.attend(made, "worker", lease=60, held={})
+    held = {lease.partition: lease.token for lease in found.leases}
+    assert sorted(held) == [0, 1]
+    await checkpoints.begin(made, held)
+    event = (await store.read_all()).events[0]
+    parked = ParkedEvent(
+        name="view",
+        generation=made.number,
+        partition=1,
+        position=event.position,
+        event_id=event.event_id,
+        event_type=event.event_type,
+        aggregate_id=event.aggregate_id,
+        version=event.version,
+        attempts=1,
+        error="broken",
+    )
+    document = Document(collection="things", key="k", partition=0, data='{"n": 1}')
+    for work in (None, nothing):
+        progress = Progress(
+            generation=made,
+            leases=held,
+            position=position,
+            handled={0: 1},
+            lease=60,
+            parked=[parked],
+            documents=[document],
+        )
+        await checkpoints.advance(progress, work)
+    assert await checkpoints.read_documents(made, "things", ["k"], 0) == {"k": '{"n": 1}'}
+    assert len(await checkpoints.parked("view", made.number)) == 1
+    await checkpoints.release(made, "worker", held, leave=True)
+    assert await checkpoints.switch(made, side_effects=False, finish=nothing)
+    assert await checkpoints.retry_parked("view", None, skip=True) == 1
+    assert await checkpoints.pause("view", paused=False)
+    (status,) = await checkpoints.status("view")
+    assert (status.state, status.position) == ("active", position)
+    assert await checkpoints.position("view") == position
+    found_documents = await checkpoints.find_documents("view", "things", equal={"n": 1})
+    assert found_documents == [document]
+    assert await checkpoints.prepare("reset", version=1, partitions=1, rebuild=False, setup=nothing)
+    assert await checkpoints.reset("reset", setup=nothing)
+    return msgspec.structs.replace(made, state="active")
 
 
 async def catalog(session: Any, schema: str) -> dict[str, list[tuple[str, ...]]]:

@@ -8,7 +8,14 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
-from tests.acceptance.postgres_stores import catalog, opened, quoted, snapshot, use_everything
+from tests.acceptance.postgres_stores import (
+    catalog,
+    opened,
+    quoted,
+    snapshot,
+    use_everything,
+    use_projections,
+)
 from tests.acceptance.postgres_writers import an_append, new_event
 from tests.acceptance.test_postgres_roles import LimitedRole
 from tests.acceptance.test_postgres_schema import _feed_to_psql
@@ -80,6 +87,7 @@ async def test_a_store_works_as_the_writer(made: Made) -> None:
         await store.append([an_append("long", count=300)])
         await store.append([an_append("long", 300), an_append("short")])
         assert await store.import_events([placed("imported")]) == 1
+        await use_projections(store)
 
 
 async def test_a_repository_works_as_the_writer(made: Made) -> None:
@@ -101,6 +109,23 @@ async def test_a_repository_works_as_the_writer(made: Made) -> None:
         assert await store.watermark() > 0
         assert (await store.health_check()).status != "unhealthy"
         assert not await store.backend.inspect()
+
+
+async def test_the_reader_sees_the_views_and_how_far_they_are(made: Made) -> None:
+    """And when the log grows; to work on them is refused."""
+    async with opened(made.login("writer"), made.schema) as store:
+        generation = await use_projections(store)
+        async with opened(made.login("reader"), made.schema) as reader:
+            checkpoints = reader.checkpoints
+            assert {each.name for each in await checkpoints.status()} >= {"view", "inline"}
+            assert await checkpoints.position("view") is not None
+            assert await checkpoints.parked("view") == []
+            assert await checkpoints.find_documents("view", "things")
+            assert await reader.wait(0) > 0
+            with pytest.raises(SchemaMismatch, match=r"permission denied .* grant this role"):
+                await checkpoints.attend(generation, "reader", lease=6, held={})
+            with pytest.raises(SchemaMismatch, match=r"permission denied .* grant this role"):
+                await checkpoints.pause("view", paused=True)
 
 
 async def test_the_reader_sees_who_holds_it_back(made: Made) -> None:
@@ -167,6 +192,7 @@ async def test_nobody_but_the_owner_can_change_what_is_stored_or_its_guards(
         'SET ROLE "{schema}_owner"',
         "DELETE FROM {schema}.aggregate_snapshots",
         "TRUNCATE {schema}.aggregate_snapshots",
+        "DELETE FROM {schema}.projection_generations",
         "INSERT INTO {schema}.hitherto_migrations (version) VALUES (99)",
         "DELETE FROM {schema}.hitherto_migrations",
         "SELECT setval('{schema}.event_store_global_position_seq', 1)",
@@ -202,10 +228,12 @@ async def test_all_of_the_store_belongs_to_the_owner_who_may_migrate_it(made: Ma
     owned = await made.admin.fetch(_OWNED, made.schema)
     assert len(owned) >= 10
     assert {owner for _, owner in owned} == {f"{made.schema}_owner"}
-    await made.admin.execute(
-        f"DROP TABLE {made.schema}.event_store, {made.schema}.aggregate_snapshots,"
-        f" {made.schema}.hitherto_migrations"
-    )
+    for (table,) in await made.admin.fetch(
+        "SELECT oid::regclass::text FROM pg_class"
+        " WHERE relnamespace = $1::text::regnamespace AND relkind = 'r'",
+        made.schema,
+    ):
+        await made.admin.execute(f"DROP TABLE {table} CASCADE")
     async with made.session("owner") as session:
         for name, kind in await session.fetch(
             "SELECT oid::regprocedure::text, prokind FROM pg_proc"

@@ -14,6 +14,7 @@ from tests.acceptance.postgres_stores import (
     quoted,
     snapshot,
     use_everything,
+    use_projections,
     with_database,
 )
 from tests.acceptance.postgres_writers import an_append
@@ -42,6 +43,7 @@ async def test_any_name_of_a_schema_works(name: str, postgres_url: str, admin: A
     try:
         async with opened(postgres_url, name) as store:
             await use_everything(store)
+            await use_projections(store)
         async with opened(postgres_url, name) as store:
             assert len(await store.read("a")) == 3
         made = await admin.fetchval("SELECT count(*) FROM pg_namespace WHERE nspname = $1", name)
@@ -167,11 +169,13 @@ async def test_a_store_that_may_not_migrate_only_looks(
     assert await admin.fetchval(schemas, postgres_schema) == 0
     async with opened(postgres_url, postgres_schema):
         pass
-    await admin.execute(f"DELETE FROM {postgres_schema}.hitherto_migrations WHERE version > 2")
-    with pytest.raises(SchemaMismatch, match=r"have version 2, .*migrate=True"):
+    latest = latest_version()
+    table = f"{postgres_schema}.hitherto_migrations"
+    await admin.execute(f"DELETE FROM {table} WHERE version = {latest}")
+    with pytest.raises(SchemaMismatch, match=rf"have version {latest - 1}, .*migrate=True"):
         async with opened(postgres_url, postgres_schema, migrate=False):
             pass
-    await admin.execute(f"INSERT INTO {postgres_schema}.hitherto_migrations VALUES (3)")
+    await admin.execute(f"INSERT INTO {table} VALUES ({latest})")
     async with opened(postgres_url, postgres_schema, migrate=False) as store:
         assert await store.append([an_append("a")]) == (1,)
 

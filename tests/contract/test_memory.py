@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from hitherto.infrastructure.memory import MemoryStore
 from hitherto.infrastructure.resilience import Resilient
-from hitherto.testing import RepositoryContract, StoreContract, check_store
+from hitherto.testing import CheckpointContract, RepositoryContract, StoreContract, check_store
 
 
 @asynccontextmanager
@@ -27,6 +27,10 @@ class OnMemory:
 
 
 class TestStore(OnMemory, StoreContract):
+    pass
+
+
+class TestCheckpoints(OnMemory, CheckpointContract):
     pass
 
 

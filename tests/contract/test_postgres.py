@@ -8,7 +8,7 @@ import pytest_asyncio
 from tests.servers import new_schema
 
 from hitherto.infrastructure.postgres import PostgresStore
-from hitherto.testing import RepositoryContract, StoreContract, check_store
+from hitherto.testing import CheckpointContract, RepositoryContract, StoreContract, check_store
 
 pytestmark = pytest.mark.integration
 
@@ -40,11 +40,19 @@ class TestStore(OnPostgres, StoreContract):
     pass
 
 
+class TestCheckpoints(OnPostgres, CheckpointContract):
+    pass
+
+
 class TestRepository(OnPostgres, RepositoryContract):
     pass
 
 
 class TestStoreOnDebian(OnDebian, StoreContract):
+    pass
+
+
+class TestCheckpointsOnDebian(OnDebian, CheckpointContract):
     pass
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest_asyncio
 
 from hitherto.infrastructure.sqlite import SqliteStore
-from hitherto.testing import RepositoryContract, StoreContract, check_store
+from hitherto.testing import CheckpointContract, RepositoryContract, StoreContract, check_store
 
 
 @asynccontextmanager
@@ -36,6 +36,10 @@ class OnSqlite:
 
 
 class TestStore(OnSqlite, StoreContract):
+    pass
+
+
+class TestCheckpoints(OnSqlite, CheckpointContract):
     pass
 
 

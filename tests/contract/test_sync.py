@@ -42,14 +42,22 @@ class BackendBehind(InThread):
         if name in {"open", "close"}:
             return super().__getattr__(name)
         store: sync.Store = self.blocking
+        backend = store._async.backend
         if name == "usage":
-            return store._async.backend.usage
+            return backend.usage
 
         async def call(*arguments: Any, **options: Any) -> Any:
-            method = getattr(store._async.backend, name)
+            method = getattr(backend, name)
             return await asyncio.to_thread(store._run, method, *arguments, **options)
 
         return call
+
+    async def wait(self, after: int) -> int:
+        """No thread waits, for it could not be cancelled."""
+        store: sync.Store = self.blocking
+        loop = store._background._started()
+        waiting = asyncio.run_coroutine_threadsafe(store._async.backend.wait(after), loop)
+        return await asyncio.wrap_future(waiting)
 
 
 class StoreBehind(InThread):

@@ -132,10 +132,10 @@ class RecordedBackend:
         self._inner = inner
         self._recorder = recorder
 
-    async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+    async def append(self, appends: Sequence[Append], **options: Any) -> tuple[int, ...]:
         number = self._recorder.invoked(appends)
         try:
-            positions = await self._inner.append(appends)
+            positions = await self._inner.append(appends, **options)
         except BaseException as error:
             self._recorder.raised(number, error)
             raise

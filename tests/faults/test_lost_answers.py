@@ -26,12 +26,12 @@ class Wrapped:
         self.inner = inner
         self.known: set[object] = set()
 
-    async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+    async def append(self, appends: Sequence[Append], **options: Any) -> tuple[int, ...]:
         first = appends[0].events[0].event_id
         if first in self.known:
             return await self.repeated(appends)
         self.known.add(first)
-        return await self.inner.append(appends)
+        return await self.inner.append(appends, **options)
 
     async def repeated(self, appends: Sequence[Append]) -> tuple[int, ...]:
         raise NotImplementedError

@@ -40,13 +40,14 @@ class Planted:
         self.inner = inner
         self.appended = 0
 
-    async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+    async def append(self, appends: Sequence[Append], **options: Any) -> tuple[int, ...]:
         self.appended += 1
-        return await (self.wrong if self.appended % _EVERY == 0 else self.inner.append)(appends)
+        append = self.wrong if self.appended % _EVERY == 0 else self.inner.append
+        return await append(appends, **options)
 
-    async def wrong(self, appends: Sequence[Append]) -> tuple[int, ...]:
+    async def wrong(self, appends: Sequence[Append], **options: Any) -> tuple[int, ...]:
         """Now and then this is done instead."""
-        return await self.inner.append(appends)
+        return await self.inner.append(appends, **options)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -77,7 +78,7 @@ async def test_a_store_without_a_bug_passes(tmp_path: Path) -> None:
 
 
 class AcknowledgesWithoutWriting(Planted):
-    async def wrong(self, appends: Sequence[Append]) -> tuple[int, ...]:
+    async def wrong(self, appends: Sequence[Append], **options: Any) -> tuple[int, ...]:
         return (await self.inner.watermark() + 1,) * len(appends)
 
 
@@ -89,8 +90,8 @@ async def test_an_acknowledgement_without_a_write_is_found(tmp_path: Path) -> No
 class RetriesWithNewIds(Planted):
     """The first answer is lost, and the retry loads the version anew, so as not to conflict."""
 
-    async def wrong(self, appends: Sequence[Append]) -> tuple[int, ...]:
-        await self.inner.append(appends)
+    async def wrong(self, appends: Sequence[Append], **options: Any) -> tuple[int, ...]:
+        await self.inner.append(appends, **options)
         return await self.inner.append([_after(append) for append in appends])
 
 
@@ -116,8 +117,8 @@ async def test_a_retry_with_new_ids_is_found(tmp_path: Path) -> None:
 class LosesAnswers(Planted):
     """What it writes stands, but the client is not told."""
 
-    async def wrong(self, appends: Sequence[Append]) -> tuple[int, ...]:
-        await self.inner.append(appends)
+    async def wrong(self, appends: Sequence[Append], **options: Any) -> tuple[int, ...]:
+        await self.inner.append(appends, **options)
         raise EventStoreUnavailable("the answer is lost")
 
 
@@ -139,9 +140,9 @@ async def test_a_repetition_without_a_look_up_of_the_ids_is_found(
 class WritesInParts(Planted):
     """It dies between two aggregates of a group."""
 
-    async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+    async def append(self, appends: Sequence[Append], **options: Any) -> tuple[int, ...]:
         if len(appends) == 1:
-            return await self.inner.append(appends)
+            return await self.inner.append(appends, **options)
         await self.inner.append(appends[:1])
         raise ConnectionResetError
 
@@ -154,8 +155,8 @@ async def test_a_group_that_is_written_in_part_is_found(tmp_path: Path) -> None:
 
 
 class FailsAndWrites(Planted):
-    async def wrong(self, appends: Sequence[Append]) -> tuple[int, ...]:
-        await self.inner.append(appends)
+    async def wrong(self, appends: Sequence[Append], **options: Any) -> tuple[int, ...]:
+        await self.inner.append(appends, **options)
         raise HithertoError("nothing was written")
 
 
@@ -200,11 +201,11 @@ async def test_a_log_with_a_hole_for_its_follower_is_found(tmp_path: Path) -> No
 class StaysDown(Planted):
     """After its first failure it never gets up again."""
 
-    async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+    async def append(self, appends: Sequence[Append], **options: Any) -> tuple[int, ...]:
         self.appended += 1
         if self.appended > _EVERY:
             raise EventStoreUnavailable("still down")
-        return await self.inner.append(appends)
+        return await self.inner.append(appends, **options)
 
 
 async def test_work_that_does_not_go_on_is_found(

@@ -75,11 +75,11 @@ class Stuck(MemoryStore):
         self.reached = threading.Event()
         self.cancelled = False
 
-    async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+    async def append(self, appends: Sequence[Append], **options: Any) -> tuple[int, ...]:
         if self.reached.is_set():
-            return await super().append(appends)
+            return await super().append(appends, **options)
         if self.stored:
-            await super().append(appends)
+            await super().append(appends, **options)
         self.reached.set()
         try:
             await asyncio.sleep(3600)
@@ -108,9 +108,9 @@ class Spy(MemoryStore):
     async def close(self) -> None:
         self.note("close")
 
-    async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+    async def append(self, appends: Sequence[Append], **options: Any) -> tuple[int, ...]:
         self.note("append")
-        return await super().append(appends)
+        return await super().append(appends, **options)
 
     def __del__(self) -> None:
         self.note("finalised")

@@ -37,6 +37,10 @@ def registry() -> CollectorRegistry:
     metrics.call_retried("append")
     metrics.breaker_changed("open")
     metrics.batch_written(1, 1)
+    metrics.projection_advanced("Balances", 1, 0.1)
+    metrics.projection_lag("Balances", 1, 1.0)
+    with metrics.command("AddPenalty"):
+        pass
     return made
 
 
@@ -84,7 +88,7 @@ def names_in(query: str) -> set[str]:
 
 def test_every_metric_is_known() -> None:
     """So that the tests below look for all of them."""
-    assert len(FAMILIES) == 15
+    assert len(FAMILIES) == 21
     assert "aggregate_operation_duration_seconds_bucket" in SAMPLES
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.sync_world import (
@@ -109,10 +110,10 @@ class TestForks:
         """They end as if there were no fork, and those that come later wait for it."""
 
         class Slow(Spy):
-            async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+            async def append(self, appends: Sequence[Append], **options: Any) -> tuple[int, ...]:
                 reached.set()
                 await asyncio.sleep(0.2)
-                return await super().append(appends)
+                return await super().append(appends, **options)
 
         reached = threading.Event()
         store = Store(lambda: hitherto.Store(Slow(tmp_path / "notes")))

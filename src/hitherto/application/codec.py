@@ -195,30 +195,11 @@ class Serializer(Generic[E]):
             raise self._failed(
                 stored.aggregate_id, stored.version, stored.event_type, stored.schema_version, error
             ) from error
-        return RecordedEvent(
-            event=event,
-            event_id=stored.event_id,
-            event_type=stored.event_type,
-            schema_version=stored.schema_version,
-            aggregate_id=stored.aggregate_id,
-            aggregate_type=stored.aggregate_type,
-            version=stored.version,
-            position=stored.position,
-            occurred_at=stored.occurred_at,
-            stored_at=stored.stored_at,
-            metadata=self._metadata(stored),
-        )
+        return recorded_event(stored, event, decoded_metadata(stored, self._decode_metadata))
 
-    def _metadata(self, stored: StoredEvent) -> Metadata:
-        if stored.metadata is None:
-            return _NO_METADATA
-        try:
-            return Metadata.from_flat(self._decode_metadata(stored.metadata))
-        except (ValueError, RecursionError) as error:
-            raise EventSerializationFailed(
-                f"the metadata of {stored.aggregate_id!r} at version {stored.version} cannot be "
-                f"decoded: {error}"
-            ) from error
+    def knows(self, stored: StoredEvent) -> bool:
+        """Whether it has a decoder for an event's type and schema version."""
+        return (stored.event_type, stored.schema_version) in self._decoders
 
     def _failed(
         self, aggregate_id: str, version: int, event_type: str, schema: int, error: Exception
@@ -235,3 +216,37 @@ class Serializer(Generic[E]):
         return EventSerializationFailed(
             f"{which} is newer than the code, which knows schema {known.__schema_version__}"
         )
+
+
+def recorded_event(stored: StoredEvent, event: E, metadata: Metadata) -> RecordedEvent[E]:
+    """A stored event, decoded."""
+    return RecordedEvent(
+        event=event,
+        event_id=stored.event_id,
+        event_type=stored.event_type,
+        schema_version=stored.schema_version,
+        aggregate_id=stored.aggregate_id,
+        aggregate_type=stored.aggregate_type,
+        version=stored.version,
+        position=stored.position,
+        occurred_at=stored.occurred_at,
+        stored_at=stored.stored_at,
+        metadata=metadata,
+    )
+
+
+def decoded_metadata(stored: StoredEvent, decode: Callable[[str], Any]) -> Metadata:
+    """The metadata of a stored event.
+
+    Raises:
+        EventSerializationFailed: They cannot be decoded.
+    """
+    if stored.metadata is None:
+        return _NO_METADATA
+    try:
+        return Metadata.from_flat(decode(stored.metadata))
+    except (ValueError, RecursionError) as error:
+        raise EventSerializationFailed(
+            f"the metadata of {stored.aggregate_id!r} at version {stored.version} cannot be "
+            f"decoded: {error}"
+        ) from error

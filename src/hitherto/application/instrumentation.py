@@ -1,11 +1,13 @@
 """`Instrumentation`: hooks that tell what happens, for metrics and traces."""
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from types import MappingProxyType
+from typing import Any
 
 from hitherto.application.health import BreakerState, Usage
 from hitherto.domain.metadata import MetadataValue
+from hitherto.domain.recorded import RecordedEvent
 
 _NOTHING = nullcontext()
 _NO_METADATA: Mapping[str, MetadataValue] = MappingProxyType({})
@@ -14,8 +16,9 @@ _NO_METADATA: Mapping[str, MetadataValue] = MappingProxyType({})
 class Instrumentation:
     """Base of instrumentations; every hook does nothing. Override those that you need.
 
-    Hooks are called on the event loop; they should be quick and may not raise. `operation` and
-    `store_call` are called before, and give a context manager that sees how it ends.
+    Hooks are called on the event loop; they should be quick and may not raise. `operation`,
+    `store_call`, `command` and `handling` are called before, and give a context manager that sees
+    how it ends.
     """
 
     def operation(
@@ -29,6 +32,18 @@ class Instrumentation:
 
     def store_call(self, name: str) -> AbstractContextManager[object]:  # noqa: ARG002
         """Around a call of the store's port, its retries included."""
+        return _NOTHING
+
+    def command(self, name: str) -> AbstractContextManager[object]:  # noqa: ARG002
+        """Around a command of a class, as `measure_commands` tells it."""
+        return _NOTHING
+
+    def handling(
+        self,
+        projection: str,  # noqa: ARG002
+        events: Sequence[RecordedEvent[Any]],  # noqa: ARG002
+    ) -> AbstractContextManager[object]:
+        """Around a projection's handling of some events, and its commit."""
         return _NOTHING
 
     def event_metadata(self) -> Mapping[str, MetadataValue]:
@@ -62,6 +77,15 @@ class Instrumentation:
     def batch_written(self, appends: int, events: int) -> None:
         """Group commit wrote a transaction with so many appends, and events in all."""
 
+    def projection_advanced(self, projection: str, events: int, seconds: float) -> None:
+        """A projection has handled some events, perhaps none, and moved its checkpoint."""
+
+    def projection_lag(self, projection: str, events: int, seconds: float) -> None:
+        """How far a projection is behind the log: in positions, and by its oldest event's age."""
+
+    def event_parked(self, projection: str) -> None:
+        """A projection has set an event aside, after its last attempt."""
+
     def store_opened(self, usage: Callable[[], Usage]) -> None:
         """A store is open; `usage` tells, from any thread and without I/O, what of it is in use."""
 
@@ -84,6 +108,16 @@ class Instrumentations(Instrumentation):
     def store_call(self, name: str) -> AbstractContextManager[object]:
         """See `Instrumentation`."""
         return _all([part.store_call(name) for part in self._parts])
+
+    def command(self, name: str) -> AbstractContextManager[object]:
+        """See `Instrumentation`."""
+        return _all([part.command(name) for part in self._parts])
+
+    def handling(
+        self, projection: str, events: Sequence[RecordedEvent[Any]]
+    ) -> AbstractContextManager[object]:
+        """See `Instrumentation`."""
+        return _all([part.handling(projection, events) for part in self._parts])
 
     def event_metadata(self) -> Mapping[str, MetadataValue]:
         """See `Instrumentation`."""
@@ -133,6 +167,21 @@ class Instrumentations(Instrumentation):
         """See `Instrumentation`."""
         for part in self._parts:
             part.batch_written(appends, events)
+
+    def projection_advanced(self, projection: str, events: int, seconds: float) -> None:
+        """See `Instrumentation`."""
+        for part in self._parts:
+            part.projection_advanced(projection, events, seconds)
+
+    def projection_lag(self, projection: str, events: int, seconds: float) -> None:
+        """See `Instrumentation`."""
+        for part in self._parts:
+            part.projection_lag(projection, events, seconds)
+
+    def event_parked(self, projection: str) -> None:
+        """See `Instrumentation`."""
+        for part in self._parts:
+            part.event_parked(projection)
 
     def store_opened(self, usage: Callable[[], Usage]) -> None:
         """See `Instrumentation`."""

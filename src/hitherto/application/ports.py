@@ -4,14 +4,33 @@ A backend is any class with these methods; `hitherto.testing.StoreContract` is t
 must pass.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
+from hitherto.application.checkpoints import (
+    Attendance,
+    Change,
+    Document,
+    Generation,
+    ParkedEvent,
+    Progress,
+    ProjectionStatus,
+    Work,
+)
 from hitherto.application.findings import Finding
 from hitherto.application.health import Health, Usage
-from hitherto.application.records import Append, LogPage, PlacedEvent, Snapshot, StoredEvent, Stream
+from hitherto.application.records import (
+    Alongside,
+    Append,
+    LogPage,
+    PlacedEvent,
+    Snapshot,
+    StoredEvent,
+    Stream,
+    Timer,
+)
 
 Clock = Callable[[], datetime]
 """Tells the time, with a time zone."""
@@ -54,16 +73,26 @@ class EventStore(Protocol):
         """Let go of all connections and files. Doing it again does nothing."""
         ...
 
-    async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+    async def append(
+        self, appends: Sequence[Append], *, alongside: Alongside | None = None
+    ) -> tuple[int, ...]:
         """Append to one or several aggregates, all or nothing.
 
         An append whose leading events stand already under their own ids, at the head of the
         stream, is completed rather than refused: sending it again is harmless.
 
+        Args:
+            appends: What to append; it may be nothing where something is written alongside.
+            alongside: What else the transaction writes. Where all of the events stand already,
+                this was written together with them.
+
         Returns:
             For each append the position of its last event.
 
         Raises:
+            AlreadyHandled: A message of `alongside` was handled before; nothing was written.
+            ProjectionSuperseded: A projection of `alongside` is not run inline in that version.
+            HandlerFailed: The effects of `alongside` raised; nothing was written.
             AggregateVersionConflict: An aggregate is not at its expected version.
             AggregateIDMismatch: An aggregate is stored under another type.
             AggregateLocked: An open transaction holds an aggregate for longer than a moment.
@@ -159,6 +188,31 @@ class EventStore(Protocol):
         """The highest position up to which no event can appear any more."""
         ...
 
+    async def wait(self, after: int) -> int:
+        """Wait until the watermark is above `after`, however long that takes.
+
+        It is told of appends by other processes, and looks by itself now and then.
+
+        Returns:
+            The watermark.
+
+        Raises:
+            EventStoreUnavailable: The store was closed; an outage is waited for.
+        """
+        ...
+
+    async def handled(self, scope: str, keys: Sequence[str]) -> Collection[str]:
+        """Which of these messages an append has marked as handled, through `Alongside`."""
+        ...
+
+    async def forget_handled(self, scope: str, *, before: datetime) -> int:
+        """Drop the marks of a scope that are older than a moment; returns how many."""
+        ...
+
+    async def due_timers(self, process: str, *, until: datetime, limit: int) -> Sequence[Timer]:
+        """The timers of a process that are due, the earliest first."""
+        ...
+
     async def health_check(self) -> Health:
         """The state of the store. It reports what is wrong; it does not raise."""
         ...
@@ -195,6 +249,188 @@ class SnapshotStore(Protocol):
         ...
 
 
+class Checkpoints(Protocol):
+    """Keeps how far each projection has come, who works on it, and the documents of its views.
+
+    Every method raises `EventStoreUnavailable` when the store cannot be reached.
+    """
+
+    async def prepare(
+        self, name: str, *, version: int, partitions: int, rebuild: bool, setup: Change
+    ) -> Generation:
+        """The generation that code of this version is to work on; made if there is none.
+
+        The first one is active at once. A higher version, or a rebuild, fills one beside the
+        active one, or goes on with the one that is being filled; one of a lower version is
+        retired.
+
+        Args:
+            name: The projection's.
+            version: Of its code.
+            partitions: Of a new generation; an old one keeps its own.
+            rebuild: Fill one beside the active one, though that has this version.
+            setup: Is called in the transaction that makes one, with the generation that it
+                retires, if any.
+
+        Raises:
+            ProjectionSuperseded: A higher version is active, or is being filled.
+        """
+        ...
+
+    async def take_inline(self, name: str, *, version: int, setup: Change) -> bool:
+        """Have a projection run by appends from now on, in their transactions; by no worker.
+
+        Appends that run it, and `switch`, wait for the end of this, as this waits for theirs.
+
+        Args:
+            name: The projection's.
+            version: Of its code.
+            setup: As in `prepare`; for the first generation.
+
+        Returns:
+            Whether it is; not if its checkpoint is behind the log, or its view is of a lower
+            version.
+
+        Raises:
+            ProjectionSuperseded: Its view is of a higher version.
+        """
+        ...
+
+    async def attend(
+        self, generation: Generation, worker: str, *, lease: float, held: Mapping[int, int]
+    ) -> Attendance:
+        """Say that a worker lives, renew what it holds, and take what is free up to its share.
+
+        Args:
+            generation: What it works on.
+            worker: Its name, unique among all processes.
+            lease: Seconds until others may take over; by the store's clock.
+            held: The token of each partition that it holds.
+
+        Returns:
+            What it holds now; partitions that were lost are left out.
+        """
+        ...
+
+    async def begin(self, generation: Generation, held: Mapping[int, int]) -> None:
+        """Count an attempt at what follows the checkpoints, before it is made.
+
+        Raises:
+            LeaseLost: A partition was taken over.
+        """
+        ...
+
+    async def advance(self, progress: Progress, work: Work | None = None) -> None:
+        """Run `work` and move checkpoints in one transaction, all or nothing.
+
+        Raises:
+            LeaseLost: A partition was taken over, or the generation is retired.
+            HandlerFailed: `work` raised.
+        """
+        ...
+
+    async def release(
+        self, generation: Generation, worker: str, held: Mapping[int, int], *, leave: bool
+    ) -> None:
+        """Let partitions go at once; the attempt that is under way there does not count.
+
+        Args:
+            generation: What it worked on.
+            worker: Who.
+            held: The token of each partition.
+            leave: Whether the worker takes no further part.
+        """
+        ...
+
+    async def switch(self, generation: Generation, *, side_effects: bool, finish: Change) -> bool:
+        """Make a generation that was filled the active one, in one transaction; retire the other.
+
+        If the other was run by appends, so is this one from now on.
+
+        Args:
+            generation: The new one.
+            side_effects: Whether it has handlers that the old one ran up to its own checkpoint;
+                then the new one may not be past that, and is silent up to there. Without them it
+                may not be behind.
+            finish: Is called in that transaction, with the generation that was active.
+
+        Returns:
+            Whether it was done; not if the checkpoints do not fit.
+        """
+        ...
+
+    async def reset(self, name: str, *, setup: Change) -> bool:
+        """Begin anew with the active generation: from the first event, with no documents.
+
+        Args:
+            name: The projection's.
+            setup: Is called in that transaction, with the generation as the one that goes.
+
+        Returns:
+            Whether the projection is known.
+        """
+        ...
+
+    async def pause(self, name: str, *, paused: bool) -> bool:
+        """Let nobody work on a projection, or let them again; returns whether it is known."""
+        ...
+
+    async def status(self, name: str | None = None) -> Sequence[ProjectionStatus]:
+        """Of every generation that is not retired; of one projection, if named."""
+        ...
+
+    async def position(self, name: str) -> int | None:
+        """The lowest checkpoint of the active generation; None: it is not known."""
+        ...
+
+    async def parked(self, name: str, generation: int | None = None) -> Sequence[ParkedEvent]:
+        """Events set aside, in order; of the active generation if none is named."""
+        ...
+
+    async def retry_parked(self, name: str, aggregate_id: str | None, *, skip: bool) -> int:
+        """Have events that were set aside tried again, by whoever works on the projection.
+
+        Args:
+            name: The projection's.
+            aggregate_id: Only those of one aggregate.
+            skip: Drop those that have failed, and try what waits behind them.
+
+        Returns:
+            How many events that concerns.
+        """
+        ...
+
+    async def read_documents(
+        self, generation: Generation, collection: str, keys: Sequence[str], partition: int | None
+    ) -> Mapping[str, str]:
+        """Documents by key, of one partition or of all, in which case each key has one."""
+        ...
+
+    async def find_documents(
+        self,
+        name: str,
+        collection: str,
+        *,
+        key: str | None = None,
+        equal: Mapping[str, Any] | None = None,
+        order_by: str | None = None,
+        descending: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[Document]:
+        """Documents of the active generation.
+
+        Args:
+            name: The projection's.
+            collection: Which of its.
+            key: Only under this key.
+            equal: Only where these fields have these values.
+            order_by: A field; left out: by key.
+            descending: The greatest first.
+            limit: The most.
+        """
+        ...
+
+
 class Inspection(Protocol):
     """Looks for damage."""
 
@@ -208,4 +444,13 @@ class Inspection(Protocol):
 
 
 class Backend(EventStore, SnapshotStore, Inspection, Protocol):
-    """All in one: what `connect` opens."""
+    """All in one: what `connect` opens.
+
+    Attributes:
+        checkpoints: Those of projections.
+    """
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Those of projections, kept in the same place."""
+        ...

@@ -1,6 +1,6 @@
 """What crosses the port between the application and a backend: values, encoded and checked."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, cast
@@ -91,6 +91,44 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             _check_new_event(event)
         if len({event.event_id for event in self.events}) != len(self.events):
             raise InvalidInput(f"the append to {self.aggregate_id!r} repeats an event id")
+
+
+class Timer(msgspec.Struct, frozen=True, kw_only=True):
+    """When a process is to be woken.
+
+    Attributes:
+        process: Its stored name.
+        aggregate_id: Which instance of it.
+        name: One of the instance's timers; setting it again replaces it.
+        due: When, with a time zone; None: it is cancelled.
+    """
+
+    process: str
+    aggregate_id: str
+    name: str
+    due: datetime | None
+
+
+Effects = Callable[[Sequence["StoredEvent"], Any], Awaitable[None] | None]
+"""Is given what was appended, and the connection, before the transaction ends."""
+
+
+class Alongside(msgspec.Struct, frozen=True, kw_only=True):
+    """What the transaction of an append writes besides events.
+
+    Attributes:
+        scope: Whose messages `handled` names.
+        handled: The ids of messages that are handled by this append; each may be so once.
+        timers: Timers to set and to cancel.
+        inline: Name and version of the projections that `effects` runs.
+        effects: Run with the connection.
+    """
+
+    scope: str = ""
+    handled: Sequence[str] = ()
+    timers: Sequence[Timer] = ()
+    inline: Sequence[tuple[str, int]] = ()
+    effects: Effects | None = None
 
 
 class StoredEvent(msgspec.Struct, frozen=True, gc=False):

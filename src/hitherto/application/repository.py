@@ -3,13 +3,13 @@
 import asyncio
 import inspect
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Generic, TypeVar, cast
 
 from hitherto.application.health import Health
 from hitherto.application.records import MAX_VERSION, Stream
-from hitherto.application.saving import prepare, saving, settle
+from hitherto.application.saving import append, prepare, saving, settle
 from hitherto.application.snapshots import SnapshotPolicy, Snapshots, every
 from hitherto.application.store import Store
 from hitherto.domain.aggregate import Aggregate
@@ -184,12 +184,22 @@ class Repository(Generic[A]):
             AggregateVersionConflict: Every attempt lost.
             TypeError: `command` returned an awaitable.
         """
+        return await self._update(id, lambda: self.load(id), command, metadata, attempts)
+
+    async def _update(
+        self,
+        id: str,
+        load: Callable[[], Awaitable[A]],
+        command: Callable[[A], T],
+        metadata: Metadata | None = None,
+        attempts: int = _ATTEMPTS,
+    ) -> T:
         pause = _FIRST_PAUSE
         async with self.store.turn(check_identifier("aggregate id", id)):
             while True:
-                aggregate = await self.load(id)
+                aggregate = await load()
                 result = command(aggregate)
-                _refuse_awaitable(result)
+                refuse_awaitable(result)
                 attempts -= 1
                 try:
                     await self.save(aggregate, metadata=metadata)
@@ -288,17 +298,16 @@ class Repository(Generic[A]):
     ) -> tuple[dict[str, int], dict[str, list[Any]]]:
         appends = prepare(self.store, aggregates.values(), metadata)
         try:
-            positions = await self.store.backend.append(appends)
+            positions = await append(self.store, appends)
         except AggregateVersionConflict as conflict:
             aggregate_type = aggregates[conflict.aggregate_id].definition.aggregate_type
             self._hooks.concurrency_conflict(aggregate_type)
             raise
         events = {
-            append.aggregate_id: settle(aggregates[append.aggregate_id], append)
-            for append in appends
+            each.aggregate_id: settle(aggregates[each.aggregate_id], each) for each in appends
         }
-        for append in appends:
-            self._hooks.events_saved(append.aggregate_type, len(append.events))
+        for each in appends:
+            self._hooks.events_saved(each.aggregate_type, len(each.events))
         return dict(zip(aggregates, positions, strict=True)), events
 
     def _operation(self, name: str, id: str | None = None) -> AbstractContextManager[object]:
@@ -316,7 +325,8 @@ def _definition(aggregate: object) -> Definition:
     return definition
 
 
-def _refuse_awaitable(result: object) -> None:
+def refuse_awaitable(result: object) -> None:
+    """Refuse what a command that is not to be async has returned."""
     if inspect.isawaitable(result):
         if inspect.iscoroutine(result):
             result.close()

@@ -1,9 +1,11 @@
 """From an aggregate's pending events to append requests, and back when they are stored."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
-from hitherto.application.records import Append, NewEvent, utc
+from hitherto.application.records import Alongside, Append, NewEvent, utc
 from hitherto.application.store import Store
 from hitherto.domain.aggregate import Aggregate, Unsaved
 from hitherto.domain.metadata import Metadata, current_metadata
@@ -30,6 +32,58 @@ class saving:  # noqa: N801  # it reads like a function: `with saving(…):`
     def __exit__(self, *_error: object) -> None:
         for aggregate in self._aggregates:
             aggregate._saving = False
+
+
+class Mark:
+    """Something to write in the transaction of the next append to a store, and of no other."""
+
+    __slots__ = ("alongside", "store", "used")
+
+    def __init__(self, store: Store, alongside: Alongside) -> None:
+        self.store = store
+        self.alongside = alongside
+        self.used = False
+
+
+_mark: ContextVar[Mark | None] = ContextVar("hitherto_mark", default=None)
+
+
+@contextmanager
+def marking(store: Store, alongside: Alongside) -> Generator[Mark]:
+    """The first append inside the block that succeeds writes `alongside` too."""
+    mark = Mark(store, alongside)
+    token = _mark.set(mark)
+    try:
+        yield mark
+    finally:
+        _mark.reset(token)
+        mark.used = True  # A task that was begun inside may go on after it.
+
+
+async def append(
+    store: Store, appends: Sequence[Append], alongside: Alongside | None = None
+) -> tuple[int, ...]:
+    """Append, together with what is given or marked here, and what inline projections do."""
+    mark = _mark.get()
+    if mark is None or mark.used or mark.store is not store:
+        return await _append(store, appends, alongside)
+    mark.used = True
+    try:
+        return await _append(store, appends, mark.alongside)
+    except BaseException:
+        mark.used = False
+        raise
+
+
+async def _append(
+    store: Store, appends: Sequence[Append], alongside: Alongside | None
+) -> tuple[int, ...]:
+    if store.inline and appends:
+        alongside = store.inline.with_effects(alongside)
+    positions = await store.backend.append(appends, alongside=alongside)
+    if positions:
+        store.appended(max(positions))
+    return positions
 
 
 def prepare(

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Self
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID, SafeUUID
 from weakref import WeakValueDictionary
 
@@ -15,19 +16,35 @@ import uuid_utils
 from hitherto.application.codec import JsonCodec, Serializer, unknown_aggregate_type
 from hitherto.application.health import Health
 from hitherto.application.importing import History, Imported, Progress, import_events, in_silence
+from hitherto.application.inline import Inline
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.ports import Backend, Clock, Codec, IdFactory
+from hitherto.application.readers import DocumentReader, TotalsReader
 from hitherto.application.records import LogPage, StoredEvent
+from hitherto.application.selection import Selection
+from hitherto.application.subscription import Subscription
 from hitherto.domain.definition import Definition
 from hitherto.domain.event import Event
 from hitherto.domain.identifiers import check_identifier
 from hitherto.domain.recorded import RecordedEvent
+from hitherto.errors import InvalidInput, ProjectionBehind
+
+if TYPE_CHECKING:
+    from hitherto.application.projection import Projection
+    from hitherto.application.views import Documents, Totals
+
+D = TypeVar("D")
 
 _UNKNOWN = SafeUUID.unknown
 
 PAGE = 1000
 _LONGEST_TURN = 5.0  # seconds
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.05  # seconds between looks at a checkpoint
 _TURN = 200  # events between two turns of the event loop, which reads ahead meanwhile
+
+_appended: ContextVar[Mapping[int, int]] = ContextVar(
+    "hitherto_appended", default=MappingProxyType({})
+)
 
 
 def utc_now() -> datetime:
@@ -54,6 +71,8 @@ class Store:
         instrumentation: Hooks for metrics and traces.
         logger: Gets one event name with key-values a line; never a payload.
         snapshot_threshold: Events between snapshots, where a repository does not say.
+        inline: Projections whose effects are committed with each append, through its connection;
+            the same in every process that appends.
 
     Attributes:
         backend: The port below: encoded events, for tools.
@@ -69,6 +88,7 @@ class Store:
         instrumentation: Instrumentation | None = None,
         logger: logging.Logger | None = None,
         snapshot_threshold: int = 100,
+        inline: Sequence["Projection[Any]"] = (),
     ) -> None:
         self.backend = backend
         self.codec = codec or JsonCodec()
@@ -78,6 +98,7 @@ class Store:
         self.logger = logger or logging.getLogger("hitherto")
         self.snapshot_threshold = snapshot_threshold
         self._serializers: dict[str, Serializer[Any]] = {}
+        self.inline = Inline(self, inline)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def __aenter__(self) -> Self:
@@ -98,8 +119,14 @@ class Store:
         Raises:
             EventStoreUnavailable: The server cannot be reached.
             SchemaMismatch: The tables are newer than this code, or may not be migrated.
+            ProjectionBehind: An inline projection has not seen the whole log.
         """
         await self.backend.open()
+        try:
+            await self.inline.open()
+        except BaseException:
+            await self.backend.close()
+            raise
         self.instrumentation.store_opened(self.backend.usage)
 
     async def close(self) -> None:
@@ -178,6 +205,77 @@ class Store:
         finally:
             reading.cancel()
 
+    def subscribe(
+        self,
+        types: Any = None,
+        *,
+        after: int = 0,
+        aggregate_types: Sequence[Any] | None = None,
+        undecoded: bool = False,
+    ) -> Subscription:
+        """The log from a position on: the events that there are, then those that come.
+
+        Args:
+            types: Only events of these classes: one, several, or a union. Left out, every event
+                is given, and one of a class that the code does not know ends the subscription
+                with `EventSerializationFailed`.
+            after: Where to begin: 0, a subscription's or a page's `checkpoint`, or, for what is
+                new, the `watermark`.
+            aggregate_types: Only events of these aggregate classes, deciders or stored names.
+            undecoded: Give an event of an unknown class too, as `Undecoded`.
+
+        Raises:
+            InvalidInput: A class is not an event's, or is in the union of no aggregate.
+        """
+        selection = Selection(self, types, aggregate_types, undecoded=undecoded)
+        return Subscription(self, selection, after)
+
+    def documents(self, view: "type[Documents[D, Any]]") -> DocumentReader[D]:
+        """Reads the documents of a view."""
+        return DocumentReader(self.backend.checkpoints, view.name, view.decode)
+
+    def totals(self, view: "type[Totals[Any, Any]]") -> TotalsReader:
+        """Reads the totals of a view."""
+        return TotalsReader(self.backend.checkpoints, view.name)
+
+    async def wait_for(
+        self,
+        projection: "Projection[Any] | type[Projection[Any]] | str",
+        position: int | None = None,
+        *,
+        timeout: float = 30.0,  # noqa: ASYNC109  # its end has an error of its own
+    ) -> None:
+        """Wait until a projection shows what this task has last saved, or what is at a position.
+
+        Args:
+            projection: It, its class, or its name.
+            position: What `Repository.save` has returned; left out: the last append of this task.
+                A task that has appended nothing does not wait.
+            timeout: The most seconds.
+
+        Raises:
+            ProjectionBehind: The time is over.
+            EventStoreUnavailable: The store cannot be reached.
+        """
+        if position is None:
+            position = _appended.get().get(id(self), 0)
+        name = projection if isinstance(projection, str) else projection.name
+        try:
+            async with asyncio.timeout(timeout):
+                pause = _FIRST_PAUSE
+                while (await self.backend.checkpoints.position(name) or 0) < position:
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+        except TimeoutError:
+            raise ProjectionBehind(
+                f"{name!r} did not come to position {position} within {timeout:g} s: see whether "
+                "a worker runs (`hitherto projections list`)"
+            ) from None
+
+    def appended(self, position: int) -> None:
+        """Remember what this task has appended, for `wait_for`."""
+        _appended.set({**_appended.get(), id(self): position})
+
     async def import_events(
         self,
         events: History,
@@ -204,6 +302,11 @@ class Store:
                 elsewhere, or another value cannot be stored.
             EventStoreUnavailable: The store cannot be reached.
         """
+        if self.inline:
+            raise InvalidInput(
+                "a store with inline projections takes no import, which would not run them: "
+                "import with a store that has none, then fill their views"
+            )
         return await import_events(self, events, progress)
 
     async def watermark(self) -> int:

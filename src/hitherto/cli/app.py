@@ -14,6 +14,7 @@ from hitherto.cli.complaints import complaint
 from hitherto.cli.demo import demo
 from hitherto.cli.health import health
 from hitherto.cli.logs import LogFormat, LogLevel, shown
+from hitherto.cli.projections import projections
 from hitherto.cli.replay import replay
 from hitherto.cli.schema import schema
 from hitherto.cli.verify import verify
@@ -33,6 +34,7 @@ app.command(schema)
 app.command(verify)
 app.command(replay)
 app.command(health)
+app.command(projections)
 
 
 @app.meta.default

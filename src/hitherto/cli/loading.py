@@ -1,4 +1,4 @@
-"""Aggregates that the command line names."""
+"""Aggregates and projections that the command line names."""
 
 import importlib
 import sys
@@ -10,11 +10,13 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 from hitherto import Aggregate, ConfigurationError, Decider
+from hitherto.application.projection import Projection
 
 Kind: TypeAlias = Callable[[str], Aggregate[Any]]
 """What `Repository` takes: an aggregate class, or an instance of a `Decider`."""
 
-_FORM = "give MODULE:NAME, such as shop.orders:Order"
+_AGGREGATE, _PROJECTION = "aggregate", "projection"
+_EXAMPLES = {_AGGREGATE: "shop.orders:Order", _PROJECTION: "shop.views:Balances"}
 
 
 def load_all(names: Iterable[str]) -> list[Kind]:
@@ -36,26 +38,71 @@ def load_one(name: str) -> Kind:
     Raises:
         ConfigurationError: There is none.
     """
-    module_name, _, path = name.partition(":")
-    if not module_name or not path:
-        shown = repr(name) if {"/", "@"}.isdisjoint(name) else "what looks like a URL"
-        raise ConfigurationError(f"{shown} names no aggregate: {_FORM}")
-    module = _imported(module_name, name)
-    try:
-        found = attrgetter(path)(module)
-    except AttributeError:
-        there = [each for each, value in vars(module).items() if _is_kind(value)]
-        hint = f"it has {', '.join(sorted(there))}" if there else "it has no aggregate at all"
-        raise ConfigurationError(
-            f"{name!r}: the module {module_name!r} has no {path!r}; {hint}"
-        ) from None
-    if not _is_kind(found):
+    kind: Kind = _named(name, _AGGREGATE, _is_kind)
+    if not _is_kind(kind):
         raise ConfigurationError(
             f"{name!r} is neither an aggregate class that names its events nor an instance of a "
             "Decider"
         )
-    kind: Kind = found
     return kind
+
+
+def load_projections(names: Iterable[str]) -> list[Projection[Any]]:
+    """The projections that some words name, as `load_projection` does.
+
+    Raises:
+        ConfigurationError: A word names none, or two name one.
+    """
+    found: dict[str, Projection[Any]] = {}
+    for name in names:
+        projection = load_projection(name)
+        if projection.name in found:
+            raise ConfigurationError(
+                f"{name!r} is stored as {projection.name!r}, as another one is: name each once"
+            )
+        found[projection.name] = projection
+    return list(found.values())
+
+
+def load_projection(name: str) -> Projection[Any]:
+    """The projection that MODULE:NAME names: an instance, or one of a class without arguments.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    found = _named(name, _PROJECTION, _is_projection)
+    if not _is_projection(found):
+        raise ConfigurationError(
+            f"{name!r} is neither a projection's class of your own nor an instance of one"
+        )
+    if not isinstance(found, type):
+        made: Projection[Any] = found
+        return made
+    try:
+        made = found()
+    except Exception as error:  # whatever its __init__ raises
+        raise ConfigurationError(
+            f"{name!r} cannot be made without arguments: {type(error).__name__}: {error}; "
+            "make an instance in the module, and name that"
+        ) from error
+    return made
+
+
+def _named(name: str, what: str, is_wanted: Callable[[Any], bool]) -> Any:
+    """What MODULE:NAME names, whatever that is."""
+    module_name, _, path = name.partition(":")
+    if not module_name or not path:
+        shown = repr(name) if {"/", "@"}.isdisjoint(name) else "what looks like a URL"
+        raise ConfigurationError(f"{shown} names no {what}: {_form(what)}")
+    module = _imported(module_name, name, what)
+    try:
+        return attrgetter(path)(module)
+    except AttributeError:
+        there = [each for each, value in vars(module).items() if is_wanted(value)]
+        hint = f"it has {', '.join(sorted(there))}" if there else f"it has no {what} at all"
+        raise ConfigurationError(
+            f"{name!r}: the module {module_name!r} has no {path!r}; {hint}"
+        ) from None
 
 
 def _all_of(module: ModuleType, name: str) -> list[Kind]:
@@ -74,10 +121,16 @@ def _is_kind(value: Any) -> bool:
     return isinstance(value, Decider)
 
 
-def _imported(module_name: str, asked_for: str) -> ModuleType:
+def _is_projection(value: Any) -> bool:
+    if isinstance(value, type):  # The bases that hitherto offers handle nothing by themselves.
+        return Projection in value.__mro__ and not value.__module__.startswith("hitherto.app")
+    return isinstance(value, Projection)
+
+
+def _imported(module_name: str, asked_for: str, what: str = _AGGREGATE) -> ModuleType:
     """The module; what is in the current folder can be imported, and prints to stderr."""
     if not {"/", "@"}.isdisjoint(asked_for):  # It is not shown, for it may hold a password.
-        raise ConfigurationError(f"what looks like a URL names no aggregate: {_FORM}")
+        raise ConfigurationError(f"what looks like a URL names no {what}: {_form(what)}")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -86,4 +139,8 @@ def _imported(module_name: str, asked_for: str) -> ModuleType:
             return importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # whatever the module does when it is imported
         told = f"{asked_for!r}: the module {module_name!r} cannot be imported: "
-        raise ConfigurationError(f"{told}{type(error).__name__}: {error}; {_FORM}") from error
+        raise ConfigurationError(f"{told}{type(error).__name__}: {error}; {_form(what)}") from error
+
+
+def _form(what: str) -> str:
+    return f"give MODULE:NAME, such as {_EXAMPLES[what]}"

@@ -35,6 +35,8 @@ class Definition:
     def __post_init__(self) -> None:
         check_identifier(f"the stored name of {self.owner.__name__}", self.aggregate_type)
         object.__setattr__(self, "event_classes", frozenset(self.events.values()))
+        for cls in self.event_classes:
+            cls.__definitions__[self.aggregate_type] = self
 
 
 def base_arguments(cls: type, generic: type) -> tuple[Any, ...] | None:

@@ -110,6 +110,7 @@ class EventMeta(msgspec.StructMeta):
         )
         cls.__event_type__ = event_type
         cls.__schema_version__ = schema
+        cls.__definitions__ = {}
         _refuse_mutable_fields(cls)
         return cls
 
@@ -131,6 +132,7 @@ class Event(msgspec.Struct, metaclass=EventMeta):
 
     __event_type__: ClassVar[str]
     __schema_version__: ClassVar[int]
+    __definitions__: ClassVar[dict[str, Any]]  # of the aggregates whose unions name it, by type
 
 
 def check_event_class(cls: object) -> type[Event]:

@@ -1,6 +1,6 @@
 """`OpenTelemetryInstrumentation`: the hooks as traces, by opentelemetry-api, an extra."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar, Token
 from importlib.metadata import version
 from types import TracebackType
@@ -28,7 +28,9 @@ _DESTINATION = "messaging.destination.name"
 _CONVERSATION = "messaging.message.conversation_id"
 _MESSAGE = "messaging.message.id"
 _COUNT = "messaging.batch.message_count"
+_CONSUMER = "messaging.consumer.group.name"
 _AGGREGATE_ID = "hitherto.aggregate.id"
+_MOST_LINKS = 128  # what an SDK keeps by default
 _SAVES = frozenset({"save", "save_all"})
 _W3C = TraceContextTextMapPropagator()
 
@@ -43,7 +45,8 @@ class OpenTelemetryInstrumentation(Instrumentation):
 
     It follows the semantic conventions for messaging: a save sends events to the aggregate's
     type. Each event keeps the context of the span that saved it, in its metadata as `traceparent`
-    and `tracestate`; whoever handles it does so within `processing`, whose span links to that one.
+    and `tracestate`; whoever handles it does so in a span that links to that one: the worker of a
+    projection by itself, others within `processing`.
 
     Args:
         tracer_provider: Makes the spans; the global one if left out.
@@ -68,10 +71,30 @@ class OpenTelemetryInstrumentation(Instrumentation):
         links = _links(recorded.metadata)
         return _Spanning(self._tracer, name, SpanKind.CONSUMER, attributes, links)
 
+    def handling(self, projection: str, events: Sequence[RecordedEvent[Any]]) -> "_Spanning":
+        """See `Instrumentation`, as for all that follow."""
+        attributes: dict[str, str | int] = {
+            _SYSTEM: "hitherto",
+            _OPERATION_NAME: "process",
+            _OPERATION_TYPE: "process",
+            _CONSUMER: projection,
+            _COUNT: len(events),
+        }
+        contexts_of = {each.metadata.extra.get("traceparent"): each.metadata for each in events}
+        saved = list(contexts_of.values())[:_MOST_LINKS]
+        links = tuple(link for metadata in saved for link in _links(metadata))
+        name = f"process {projection}"
+        return _Spanning(self._tracer, name, SpanKind.CONSUMER, attributes, links)
+
+    def command(self, name: str) -> "_Spanning":
+        """See `Instrumentation`."""
+        attributes = {_SYSTEM: "hitherto", "hitherto.command": name}
+        return _Spanning(self._tracer, f"command {name}", SpanKind.INTERNAL, attributes)
+
     def operation(
         self, name: str, aggregate_type: str, aggregate_id: str | None = None
     ) -> "_Operation":
-        """See `Instrumentation`, as for all that follow."""
+        """See `Instrumentation`."""
         attributes = _attributes(name, current_metadata(), aggregate_type)
         kind = SpanKind.INTERNAL
         if aggregate_id is not None:
@@ -126,7 +149,7 @@ class _Spanning:
         tracer: Tracer,
         name: str,
         kind: SpanKind,
-        attributes: dict[str, str],
+        attributes: Mapping[str, str | int],
         links: tuple[Link, ...] = (),
     ) -> None:
         self._tracer = tracer

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
-from time import perf_counter
+from time import monotonic, perf_counter
 
 from hitherto.application.health import BreakerState, PoolUse, Usage
 from hitherto.application.instrumentation import Instrumentation
@@ -28,6 +28,9 @@ BUCKETS = (
 BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 """Upper bounds of the buckets of a batch's appends and events."""
 
+LAG_KEPT = 60.0
+"""Seconds after which a projection's lag is left out, if nobody has told it anew."""
+
 BREAKER_STATES: tuple[BreakerState, ...] = ("closed", "half-open", "open")
 """In the order of the numbers that the metric gives them."""
 
@@ -40,8 +43,9 @@ class PrometheusInstrumentation(Instrumentation):
         store = connect(instrumentation=PrometheusInstrumentation())
         prometheus_client.start_http_server(9000)
 
-    What is about aggregates is labelled by the stored name of their type; nothing is by an id.
-    One instance serves any number of stores; a registry takes one instance.
+    What is about aggregates is labelled by the stored name of their type, what is about
+    projections and commands by their name; nothing is by an id. One instance serves any number of
+    stores; a registry takes one instance.
 
     Args:
         registry: Where the metrics are registered.
@@ -93,8 +97,39 @@ class PrometheusInstrumentation(Instrumentation):
             return observer(name, aggregate_type)
 
         self._durations = cache(first_seen)
+        self._count_projections(registry)
+        commands = Histogram(
+            "command_duration_seconds",
+            "Commands carried out",
+            ["command"],
+            registry=None,
+            buckets=BUCKETS,
+        )
+        self._commands = Late(commands, registry).labelled
         self._open_stores = _OpenStores()
         registry.register(self._open_stores)
+
+    def _count_projections(self, registry: CollectorRegistry) -> None:
+        by_name = ["projection"]
+        handled = Counter("projection_events_handled", "Events handled", by_name, registry=None)
+        batches = Histogram(
+            "projection_batch_duration_seconds",
+            "Batches handled and committed",
+            by_name,
+            registry=None,
+            buckets=BUCKETS,
+        )
+        parked = Counter("projection_events_parked", "Events set aside", by_name, registry=registry)
+        of_handled, of_batches = Late(handled, registry).labelled, Late(batches, registry).labelled
+
+        def first_seen(name: str) -> tuple[Callable[[float], None], Callable[[float], None]]:
+            parked.labels(name)
+            return of_handled(name), of_batches(name)
+
+        self._projections = cache(first_seen)
+        self._parked = parked
+        self._lags = _Lags()
+        registry.register(self._lags)
 
     def operation(
         self,
@@ -143,6 +178,25 @@ class PrometheusInstrumentation(Instrumentation):
         self._batch_appends(appends)
         self._batch_events(events)
 
+    def projection_advanced(self, projection: str, events: int, seconds: float) -> None:
+        """See `Instrumentation`."""
+        handled, batches = self._projections(projection)
+        if events:
+            handled(events)
+            batches(seconds)
+
+    def projection_lag(self, projection: str, events: int, seconds: float) -> None:
+        """See `Instrumentation`."""
+        self._lags.told[projection] = (events, seconds, monotonic())
+
+    def event_parked(self, projection: str) -> None:
+        """See `Instrumentation`."""
+        self._parked.labels(projection).inc()
+
+    def command(self, name: str) -> "_Timed":
+        """See `Instrumentation`."""
+        return _Timed(self._commands(name))
+
     def store_opened(self, usage: Callable[[], Usage]) -> None:
         """See `Instrumentation`."""
         self._open_stores.add(usage)
@@ -189,6 +243,30 @@ class _OpenStores(Collector):
         yield queue
         yield breaker
         yield from _pool_metrics([usage.pool for usage in usages if usage.pool is not None])
+
+
+class _Lags(Collector):
+    """How far projections are behind: what no worker tells any more is not known."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, tuple[int, float, float]] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        """The gauges."""
+        by_name = ["projection"]
+        seconds = GaugeMetricFamily(
+            "projection_lag_seconds", "Age of the oldest event not handled", labels=by_name
+        )
+        events = GaugeMetricFamily(
+            "projection_lag_events", "Positions behind the end of the log", labels=by_name
+        )
+        since = monotonic() - LAG_KEPT
+        for projection, (behind, age, told_at) in tuple(self.told.items()):
+            if told_at >= since:
+                seconds.add_metric([projection], age)
+                events.add_metric([projection], behind)
+        yield seconds
+        yield events
 
 
 def _pool_metrics(pools: list[PoolUse]) -> Iterator[Metric]:

@@ -1,7 +1,8 @@
 """`Resilient`: a backend that outlives its server's outages."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 import msgspec
@@ -11,14 +12,16 @@ from hitherto.application.findings import Finding
 from hitherto.application.health import BreakerState, Health, Usage
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.logging import log_event
-from hitherto.application.ports import Backend
+from hitherto.application.ports import Backend, Checkpoints
 from hitherto.application.records import (
+    Alongside,
     Append,
     LogPage,
     PlacedEvent,
     Snapshot,
     StoredEvent,
     Stream,
+    Timer,
 )
 from hitherto.errors import (
     AggregateError,
@@ -80,9 +83,16 @@ class Resilient:
         """See `EventStore.close`."""
         await self.backend.close()
 
-    async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """See `Backend.checkpoints`; whoever works with them sees to outages too."""
+        return self.backend.checkpoints
+
+    async def append(
+        self, appends: Sequence[Append], *, alongside: Alongside | None = None
+    ) -> tuple[int, ...]:
         """See `EventStore.append`."""
-        return await self._call("append", lambda: self.backend.append(appends))
+        return await self._call("append", lambda: self.backend.append(appends, alongside=alongside))
 
     async def import_events(self, events: Sequence[PlacedEvent]) -> int:
         """See `EventStore.import_events`."""
@@ -155,6 +165,26 @@ class Resilient:
         """See `EventStore.watermark`."""
         return await self._call("watermark", self.backend.watermark)
 
+    async def wait(self, after: int) -> int:
+        """See `EventStore.wait`; it has no deadline, and outages end by themselves there."""
+        return await self.backend.wait(after)
+
+    async def handled(self, scope: str, keys: Sequence[str]) -> Collection[str]:
+        """See `EventStore.handled`."""
+        return await self._call("handled", lambda: self.backend.handled(scope, keys))
+
+    async def forget_handled(self, scope: str, *, before: datetime) -> int:
+        """See `EventStore.forget_handled`."""
+        return await self._call(
+            "forget_handled", lambda: self.backend.forget_handled(scope, before=before)
+        )
+
+    async def due_timers(self, process: str, *, until: datetime, limit: int) -> Sequence[Timer]:
+        """See `EventStore.due_timers`."""
+        return await self._call(
+            "due_timers", lambda: self.backend.due_timers(process, until=until, limit=limit)
+        )
+
     async def save_snapshot(self, snapshot: Snapshot, *, replacing: int | None = None) -> bool:
         """See `SnapshotStore.save_snapshot`."""
         return await self._call(
@@ -215,7 +245,7 @@ class Resilient:
                 raise EventStoreUnavailable(
                     f"no answer to {name} within {self._deadline.seconds:g} s{last}"
                 ) from (failures[-1] if failures else error)
-            except (AggregateError, EventStoreError):  # an answer, too
+            except HithertoError:  # an answer, too
                 self._breaker.succeeded()
                 raise
             self._breaker.succeeded()

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from hitherto.testing.given import Given, Outcome, given
 
 if TYPE_CHECKING:
+    from hitherto.testing.checkpoint_contract import CheckpointContract
     from hitherto.testing.probe import Probe
     from hitherto.testing.repository_contract import RepositoryContract
     from hitherto.testing.state_machine import check_store
     from hitherto.testing.store_contract import StoreContract
 
 __all__ = [
+    "CheckpointContract",
     "Given",
     "Outcome",
     "Probe",
@@ -27,6 +29,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "CheckpointContract": "hitherto.testing.checkpoint_contract",
     "Probe": "hitherto.testing.probe",
     "RepositoryContract": "hitherto.testing.repository_contract",
     "StoreContract": "hitherto.testing.store_contract",

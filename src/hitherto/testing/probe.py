@@ -1,12 +1,22 @@
 """`Probe`: a backend that stands in front of another one, counts its calls and breaks on demand."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 
 from hitherto.application.findings import Finding
 from hitherto.application.health import Health, Usage
-from hitherto.application.ports import Backend
-from hitherto.application.records import Append, LogPage, PlacedEvent, Snapshot, StoredEvent, Stream
+from hitherto.application.ports import Backend, Checkpoints
+from hitherto.application.records import (
+    Alongside,
+    Append,
+    LogPage,
+    PlacedEvent,
+    Snapshot,
+    StoredEvent,
+    Stream,
+    Timer,
+)
 from hitherto.errors import EventStoreUnavailable
 
 
@@ -44,12 +54,19 @@ class Probe:
         """See `EventStore.close`; not counted."""
         await self.backend.close()
 
-    async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Those of the backend behind it; not counted."""
+        return self.backend.checkpoints
+
+    async def append(
+        self, appends: Sequence[Append], *, alongside: Alongside | None = None
+    ) -> tuple[int, ...]:
         """See `EventStore.append`."""
         await self._called("append")
         if self.rivals:
             await self.backend.append([self.rivals.pop(0)])
-        positions = await self.backend.append(appends)
+        positions = await self.backend.append(appends, alongside=alongside)
         if self.answers_to_lose:
             self.answers_to_lose -= 1
             raise EventStoreUnavailable("the connection broke before the answer arrived")
@@ -118,6 +135,26 @@ class Probe:
         """See `EventStore.watermark`."""
         await self._called("watermark")
         return await self.backend.watermark()
+
+    async def wait(self, after: int) -> int:
+        """See `EventStore.wait`."""
+        await self._called("wait")
+        return await self.backend.wait(after)
+
+    async def handled(self, scope: str, keys: Sequence[str]) -> Collection[str]:
+        """See `EventStore.handled`."""
+        await self._called("handled")
+        return await self.backend.handled(scope, keys)
+
+    async def forget_handled(self, scope: str, *, before: datetime) -> int:
+        """See `EventStore.forget_handled`."""
+        await self._called("forget_handled")
+        return await self.backend.forget_handled(scope, before=before)
+
+    async def due_timers(self, process: str, *, until: datetime, limit: int) -> Sequence[Timer]:
+        """See `EventStore.due_timers`."""
+        await self._called("due_timers")
+        return await self.backend.due_timers(process, until=until, limit=limit)
 
     async def health_check(self) -> Health:
         """See `EventStore.health_check`."""

@@ -125,7 +125,7 @@ async def _timeout(clock: _WallClock, outcome: Outcome) -> list[str]:
     """A call that hangs ends after its timeout: not at once, and not after hours."""
 
     class Hanging(MemoryStore):
-        async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+        async def append(self, appends: Sequence[Append], **options: Any) -> tuple[int, ...]:
             await asyncio.Event().wait()
             raise AssertionError
 

@@ -54,7 +54,7 @@ class _PlainSql:
         self._insert = _INSERT.format(schema=schema)
         self._random = random
 
-    async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+    async def append(self, appends: Sequence[Append], **options: Any) -> tuple[int, ...]:
         """All or nothing, for a transaction is that.
 
         Raises:

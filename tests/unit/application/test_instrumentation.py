@@ -12,7 +12,7 @@ from hitherto.application.health import Usage
 from hitherto.application.instrumentation import Instrumentations
 
 HOOKS = dict(inspect.getmembers(Instrumentation, inspect.isfunction))
-AROUND = {"operation", "store_call"}
+AROUND = {"operation", "store_call", "command", "handling"}
 
 
 class Telling(Instrumentation):

@@ -30,7 +30,7 @@ async def test_pauses_between_attempts_grow_up_to_a_limit(
         if seconds:
             bounds.append(seconds)
 
-    async def conflict(*_: object) -> None:
+    async def conflict(*_: object, **__: object) -> None:
         raise AggregateVersionConflict("a-1", 1, 2)
 
     accounts = Repository(Store(probe), Account)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -31,13 +32,13 @@ class Busy(Probe):
 
     under_way = most = 0
 
-    async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+    async def append(self, appends: Sequence[Append], **options: Any) -> tuple[int, ...]:
         """See `EventStore.append`."""
         self.under_way += 1
         self.most = max(self.most, self.under_way)
         await asyncio.sleep(0)
         try:
-            return await super().append(appends)
+            return await super().append(appends, **options)
         finally:
             self.under_way -= 1
 

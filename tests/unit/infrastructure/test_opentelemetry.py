@@ -35,7 +35,7 @@ from hitherto import (
     metadata_context,
     sync,
 )
-from hitherto.application.records import Append
+from hitherto.application.records import Alongside, Append
 from hitherto.infrastructure.memory import MemoryStore
 from hitherto.infrastructure.opentelemetry import OpenTelemetryInstrumentation
 from hitherto.infrastructure.resilience import Resilient
@@ -92,11 +92,13 @@ class Failing(MemoryStore):
         super().__init__()
         self.failures = failures
 
-    async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+    async def append(
+        self, appends: Sequence[Append], *, alongside: Alongside | None = None
+    ) -> tuple[int, ...]:
         if self.failures:
             self.failures -= 1
             raise EventStoreUnavailable("the connection was cut")
-        return await super().append(appends)
+        return await super().append(appends, alongside=alongside)
 
 
 async def test_a_save_is_a_span_that_sends_events_to_the_type(traces: Traces) -> None:
@@ -230,7 +232,9 @@ async def test_a_cancelled_operation_ends_its_span(traces: Traces) -> None:
     """As an error: its caller gave up."""
 
     class Hanging(MemoryStore):
-        async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+        async def append(
+            self, appends: Sequence[Append], *, alongside: Alongside | None = None
+        ) -> tuple[int, ...]:
             await asyncio.sleep(60)
             raise AssertionError
 
@@ -352,6 +356,43 @@ async def test_a_consumers_span_links_to_the_span_that_saved_the_event(traces: T
         "hitherto.event.type": "UserCreated",
         "hitherto.aggregate.id": recorded.aggregate_id,
     }
+
+
+async def test_a_batch_of_a_projection_links_to_each_span_that_saved_a_part(
+    traces: Traces,
+) -> None:
+    """Once, however many events one save had."""
+    async with connect("memory:", instrumentation=traces.tracing) as store:
+        users = Repository(store, User)
+        first, second = new_user(), new_user()
+        first.rename("Grace")
+        await users.save(first)
+        await users.save(second, metadata=Metadata(extra={"traceparent": ""}))
+        await users.update(second.id, lambda user: user.rename("Kurt"))
+        events = [recorded async for recorded in store.read_all()]
+    with traces.tracing.handling("Balances", events) as span:
+        assert trace.get_current_span() is span
+    handled = traces.named("process Balances")
+    saved = [each.context.span_id for each in traces.spans if each.name == "save User"]
+    assert [link.context.span_id for link in handled.links] == [saved[0], saved[2]]
+    assert handled.kind is SpanKind.CONSUMER
+    assert attributes_of(handled) == {
+        "messaging.system": "hitherto",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.consumer.group.name": "Balances",
+        "messaging.batch.message_count": 4,
+    }
+
+
+async def test_a_commands_span_stands_above_what_it_saves(traces: Traces) -> None:
+    """So that a trace tells why."""
+    async with connect("memory:", instrumentation=traces.tracing) as store:
+        with traces.tracing.command("CreateUser"):
+            await Repository(store, User).save(new_user())
+    command = traces.named("command CreateUser")
+    assert parent_of(traces.named("save User")) == command.context.span_id
+    assert attributes_of(command)["hitherto.command"] == "CreateUser"
 
 
 async def test_a_consumers_failure_is_told_by_its_span(traces: Traces) -> None:

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from hitherto import AggregateVersionConflict, EventStoreUnavailable, Repository, connect
 from hitherto.application.health import PoolUse, Usage
-from hitherto.infrastructure import late_metrics
+from hitherto.infrastructure import late_metrics, prometheus
 from hitherto.infrastructure.prometheus import BUCKETS, PrometheusInstrumentation
 
 Scrape = Callable[[], dict[str, float]]
@@ -230,6 +230,56 @@ async def test_an_open_breaker_shows(registry: CollectorRegistry, scrape: Scrape
     assert found["event_store_breaker_state"] == 2
     assert found["event_store_breaker_opened_total"] == 1
     assert found['event_store_retries_total{call="append"}'] >= 1
+
+
+def test_what_a_projection_does_is_counted(registry: CollectorRegistry, scrape: Scrape) -> None:
+    """A checkpoint that moves without events is no batch; parked events count from 0 on."""
+    metrics = PrometheusInstrumentation(registry)
+    metrics.projection_advanced("Balances", 0, 0.2)
+    of_balances = '{projection="Balances"}'
+    found = scrape()
+    assert found[f"projection_events_handled_total{of_balances}"] == 0
+    assert found[f"projection_batch_duration_seconds_count{of_balances}"] == 0
+    assert found[f"projection_events_parked_total{of_balances}"] == 0
+    metrics.projection_advanced("Balances", 30, 0.2)
+    metrics.projection_advanced("Balances", 12, 0.1)
+    metrics.event_parked("Balances")
+    found = scrape()
+    assert found[f"projection_events_handled_total{of_balances}"] == 42
+    assert found[f"projection_batch_duration_seconds_count{of_balances}"] == 2
+    assert found[f"projection_batch_duration_seconds_sum{of_balances}"] == pytest.approx(0.3)
+    assert found[f"projection_events_parked_total{of_balances}"] == 1
+
+
+def test_the_lag_that_nobody_tells_any_more_is_not_shown(
+    registry: CollectorRegistry, scrape: Scrape, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last value would look well for ever after the last worker has ended."""
+    metrics = PrometheusInstrumentation(registry)
+    now = 1000.0
+    monkeypatch.setattr(prometheus, "monotonic", lambda: now)
+    metrics.projection_lag("Balances", 9, 7.0)
+    metrics.projection_lag("Balances", 3, 2.5)
+    now += prometheus.LAG_KEPT
+    metrics.projection_lag("Others", 0, 0.0)
+    found = scrape()
+    assert found['projection_lag_events{projection="Balances"}'] == 3
+    assert found['projection_lag_seconds{projection="Balances"}'] == 2.5
+    now += 0.1
+    found = scrape()
+    assert 'projection_lag_seconds{projection="Balances"}' not in found
+    assert 'projection_lag_events{projection="Balances"}' not in found
+    assert found['projection_lag_seconds{projection="Others"}'] == 0
+
+
+def test_commands_are_timed_by_their_class(registry: CollectorRegistry, scrape: Scrape) -> None:
+    """Ended well or not."""
+    metrics = PrometheusInstrumentation(registry)
+    with metrics.command("AddPenalty"):
+        pass
+    with pytest.raises(ZeroDivisionError), metrics.command("AddPenalty"):
+        raise ZeroDivisionError
+    assert scrape()['command_duration_seconds_count{command="AddPenalty"}'] == 2
 
 
 @pytest.mark.integration

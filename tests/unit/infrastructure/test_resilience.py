@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -11,12 +12,15 @@ import pytest
 
 from hitherto import EventStoreError, EventStoreUnavailable, Instrumentation
 from hitherto.application.health import BreakerState, Health
-from hitherto.application.records import Append, NewEvent
+from hitherto.application.records import Alongside, Append, NewEvent, Timer
 from hitherto.application.store import utc_now
 from hitherto.errors import (
     AggregateLocked,
     AggregateVersionConflict,
+    AlreadyHandled,
+    HandlerFailed,
     HithertoError,
+    InvalidInput,
     SchemaMismatch,
 )
 from hitherto.infrastructure.memory import MemoryStore
@@ -47,8 +51,8 @@ class Flaky(MemoryStore):
     async def health_check(self) -> Health:
         return self.health
 
-    async def append(self, appends: Any) -> Any:
-        return await self._call(lambda: super(Flaky, self).append(appends))
+    async def append(self, appends: Any, **options: Any) -> Any:
+        return await self._call(lambda: super(Flaky, self).append(appends, **options))
 
     async def watermark(self) -> Any:
         return await self._call(super().watermark)
@@ -139,6 +143,25 @@ class TestRetries:
         assert await store.append([an_append()]) == (1,)
         assert backend.calls == 3
         assert len(await store.read("a")) == 1
+
+    async def test_what_was_written_alongside_is_not_written_again(self) -> None:
+        """Though the answer was lost."""
+        store = Resilient(Flaky(answer_lost))
+        mark = Alongside(scope="s", handled=["m"])
+        assert await store.append([an_append()], alongside=mark) == (1,)
+        assert set(await store.handled("s", ["m", "n"])) == {"m"}
+        with pytest.raises(AlreadyHandled):
+            await store.append([an_append("b")], alongside=mark)
+
+    async def test_marks_and_timers_are_kept_by_the_backend(self) -> None:
+        """Each call is passed on as it is."""
+        store = Resilient(MemoryStore())
+        now = utc_now()
+        timer = Timer(process="p", aggregate_id="a", name="t", due=now)
+        await store.append([], alongside=Alongside(scope="s", handled=["m"], timers=[timer]))
+        assert await store.due_timers("p", until=now, limit=1) == [timer]
+        assert await store.forget_handled("s", before=now - timedelta(hours=1)) == 0
+        assert await store.forget_handled("s", before=now + timedelta(hours=1)) == 1
 
     async def test_the_first_try_may_hold_the_aggregate(self) -> None:
         """While it is under way "nothing was written" would be no answer: it is waited for."""
@@ -268,6 +291,23 @@ class TestDeadline:
                 asyncio.run(store.watermark())
 
 
+class TestWhatIsNotRetried:
+    async def test_waiting_has_no_deadline(self) -> None:
+        """Nothing may happen for long."""
+        store = Resilient(MemoryStore(), timeout=0.01, breaker_threshold=1)
+        waiting = asyncio.ensure_future(store.wait(0))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        await store.append([an_append()])
+        assert await waiting == 1
+        assert store.usage().breaker == "closed"
+
+    async def test_checkpoints_are_the_backends_own(self) -> None:
+        """Whoever works with them sees to outages."""
+        backend = MemoryStore()
+        assert Resilient(backend).checkpoints is backend.checkpoints
+
+
 class TestBreaker:
     def failing(self, hooks: Telling, **settings: Any) -> tuple[Flaky, Resilient]:
         backend = Flaky(*(out() for _ in range(10_000)))
@@ -305,6 +345,20 @@ class TestBreaker:
             await store.append([an_append()])
         await self.fail(store, 2)
         assert hooks.states == []
+
+    @pytest.mark.parametrize("error", [AlreadyHandled("m"), HandlerFailed("h"), InvalidInput("i")])
+    async def test_every_error_that_is_an_answer_closes_it(
+        self, clock: Clock, error: HithertoError
+    ) -> None:
+        """The store has served, whatever it said of what it was given."""
+        hooks = Telling()
+        backend, store = self.failing(hooks, breaker_cooldown=5)
+        await self.fail(store)
+        backend.behaviours.insert(0, error)
+        clock.now += 5
+        with pytest.raises(type(error)):
+            await store.append([an_append()])
+        assert hooks.states == ["open", "half-open", "closed"]
 
     async def test_one_call_is_let_through_to_see(self, clock: Clock) -> None:
         """The others are still refused; when it fails, all are for another while."""

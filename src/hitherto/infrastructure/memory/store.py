@@ -1,12 +1,14 @@
 """`MemoryStore`: the reference implementation of the ports. Nothing outlives it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 from hitherto.application.findings import Finding
 from hitherto.application.health import Health, Usage
 from hitherto.application.records import (
+    Alongside,
     Append,
     LogPage,
     NewEvent,
@@ -14,6 +16,7 @@ from hitherto.application.records import (
     Snapshot,
     StoredEvent,
     Stream,
+    Timer,
     check_group,
     check_id_page,
     check_page,
@@ -23,55 +26,63 @@ from hitherto.application.records import (
     refusal,
     utc,
 )
-from hitherto.errors import InvalidInput
+from hitherto.errors import EventStoreUnavailable, InvalidInput
+from hitherto.infrastructure.memory.checkpoints import MemoryCheckpoints
+from hitherto.infrastructure.memory.handlers import run
 from hitherto.infrastructure.memory.inspecting import inspect
+from hitherto.infrastructure.memory.messages import Messages
+from hitherto.infrastructure.opening import Opening
+from hitherto.infrastructure.waiting import Waiters
+
+_Place = tuple[str, str, int]
+"""Aggregate id, aggregate type, version."""
 
 
 class MemoryStore:
-    """Keeps everything in this process; one event loop at a time may use it."""
+    """Keeps everything in this process; one event loop at a time may use it.
+
+    Attributes:
+        checkpoints: Those of projections.
+    """
 
     def __init__(self) -> None:
         self._log: list[StoredEvent] = []
         self._streams: dict[str, list[StoredEvent]] = {}
         self._by_id: dict[UUID, StoredEvent] = {}
         self._snapshots: dict[str, Snapshot] = {}
+        self._messages = Messages()
+        self._closed = False
+        self._writing = Opening()  # one at a time, for effects may be awaited
+        self._waiters = Waiters()
+        self.checkpoints = MemoryCheckpoints(self._log, self._writing)
 
     async def open(self) -> None:
         """Nothing to open."""
+        self._closed = False
 
     async def close(self) -> None:
         """Nothing to let go of: what was stored stays for as long as the object lives."""
+        self._closed = True
+        self._waiters.wake()
 
-    async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+    async def append(
+        self, appends: Sequence[Append], *, alongside: Alongside | None = None
+    ) -> tuple[int, ...]:
         """See `EventStore.append`."""
-        check_group(appends)
-        fresh = [self._check(append) for append in appends]
-        return tuple(
-            self._write(append, standing) for append, standing in zip(appends, fresh, strict=True)
-        )
+        if appends or alongside is None:
+            check_group(appends)
+        async with self._writing.lock():
+            standing = [self._check(append) for append in appends]
+            made = self._made(appends, standing)
+            if alongside is not None and (made or not appends):
+                await self._write_alongside(alongside, appends, made)
+            self._keep(made)
+            return tuple([self._last(append).position for append in appends])
 
     async def import_events(self, events: Sequence[PlacedEvent]) -> int:
         """See `EventStore.import_events`."""
-        heads = {
-            aggregate_id: (len(stream), stream[0].aggregate_type)
-            for aggregate_id in {event.aggregate_id for event in events}
-            if (stream := self._streams.get(aggregate_id))
-        }
-        fresh, taken = divided(events, heads)
-        places = [(event.aggregate_id, event.version) for event in taken]
-        check_taken(
-            taken,
-            {
-                (each, version): self._streams[each][version - 1].event_id
-                for each, version in places
-            },
-            heads,
-        )
-        self._check_ids(fresh)
-        now = datetime.now(UTC)
-        for event in fresh:
-            self._keep(event, event.aggregate_id, event.aggregate_type, event.version, now)
-        return len(fresh)
+        async with self._writing.lock():
+            return self._import(events)
 
     async def load(
         self, aggregate_id: str, *, fingerprint: str | None, to_version: int | None = None
@@ -154,6 +165,26 @@ class MemoryStore:
         """See `EventStore.watermark`."""
         return len(self._log)
 
+    async def wait(self, after: int) -> int:
+        """See `EventStore.wait`."""
+        while not self._closed and len(self._log) <= after:
+            await self._waiters.wait()
+        if self._closed:
+            raise EventStoreUnavailable("the store is closed: open it first", transient=False)
+        return len(self._log)
+
+    async def handled(self, scope: str, keys: Sequence[str]) -> Collection[str]:
+        """See `EventStore.handled`."""
+        return self._messages.handled(scope, keys)
+
+    async def forget_handled(self, scope: str, *, before: datetime) -> int:
+        """See `EventStore.forget_handled`."""
+        return self._messages.forget_handled(scope, before)
+
+    async def due_timers(self, process: str, *, until: datetime, limit: int) -> Sequence[Timer]:
+        """See `EventStore.due_timers`."""
+        return self._messages.due_timers(process, until, limit)
+
     async def health_check(self) -> Health:
         """See `EventStore.health_check`."""
         return Health(
@@ -215,34 +246,93 @@ class MemoryStore:
                 raise InvalidInput(f"event id {event.event_id} is stored already: ids are unique")
             seen.add(event.event_id)
 
-    def _write(self, append: Append, standing: int) -> int:
-        now = datetime.now(UTC)
-        for version, event in enumerate(
-            append.events[standing:], append.expected_version + standing + 1
-        ):
-            self._keep(event, append.aggregate_id, append.aggregate_type, version, now)
-        stream = self._streams[append.aggregate_id]
-        return stream[append.expected_version + len(append.events) - 1].position
-
-    def _keep(
-        self, event: NewEvent, aggregate_id: str, aggregate_type: str, version: int, now: datetime
-    ) -> None:
-        stored = StoredEvent(
-            position=len(self._log) + 1,
-            event_id=event.event_id,
-            event_type=event.event_type,
-            schema_version=event.schema_version,
-            aggregate_id=aggregate_id,
-            aggregate_type=aggregate_type,
-            version=version,
-            data=event.data,
-            metadata=event.metadata,
-            occurred_at=utc(event.occurred_at),
-            stored_at=now,
+    def _made(self, appends: Sequence[Append], standing: Sequence[int]) -> list[StoredEvent]:
+        """The events that are to be written."""
+        return self._placed(
+            (event, (append.aggregate_id, append.aggregate_type, version))
+            for append, count in zip(appends, standing, strict=True)
+            for version, event in enumerate(
+                append.events[count:], append.expected_version + count + 1
+            )
         )
-        self._log.append(stored)
-        self._by_id[event.event_id] = stored
-        self._streams.setdefault(aggregate_id, []).append(stored)
+
+    def _placed(self, events: Iterable[tuple[NewEvent, _Place]]) -> list[StoredEvent]:
+        """Give events their positions."""
+        now, first = datetime.now(UTC), len(self._log) + 1
+        return [
+            _stored(event, position, place, now)
+            for position, (event, place) in enumerate(events, first)
+        ]
+
+    async def _write_alongside(
+        self, alongside: Alongside, appends: Sequence[Append], made: Sequence[StoredEvent]
+    ) -> None:
+        self._messages.check(alongside)
+        for name, version in alongside.inline:
+            self.checkpoints.check_inline(name, version)
+        if alongside.effects is not None:
+            events = [*made]
+            for append in appends:
+                first, count = append.expected_version, len(append.events)
+                events += self._streams.get(append.aggregate_id, [])[first : first + count]
+            events.sort(key=lambda event: event.position)
+            await run(
+                "what was to be done with the append", partial(alongside.effects, events, None)
+            )
+        self._messages.write(alongside)
+
+    def _keep(self, made: Iterable[StoredEvent]) -> None:
+        for event in made:
+            self._log.append(event)
+            self._by_id[event.event_id] = event
+            self._streams.setdefault(event.aggregate_id, []).append(event)
+        self._waiters.wake()
+
+    def _last(self, append: Append) -> StoredEvent:
+        version = append.expected_version + len(append.events)
+        return self._streams[append.aggregate_id][version - 1]
+
+    def _import(self, events: Sequence[PlacedEvent]) -> int:
+        heads = {
+            aggregate_id: (len(stream), stream[0].aggregate_type)
+            for aggregate_id in {event.aggregate_id for event in events}
+            if (stream := self._streams.get(aggregate_id))
+        }
+        fresh, taken = divided(events, heads)
+        places = [(event.aggregate_id, event.version) for event in taken]
+        check_taken(
+            taken,
+            {
+                (each, version): self._streams[each][version - 1].event_id
+                for each, version in places
+            },
+            heads,
+        )
+        self._check_ids(fresh)
+        self._keep(
+            self._placed(
+                (event, (event.aggregate_id, event.aggregate_type, event.version))
+                for event in fresh
+            )
+        )
+        return len(fresh)
+
+
+def _stored(event: NewEvent, position: int, place: _Place, now: datetime) -> StoredEvent:
+    aggregate_id, aggregate_type, version = place
+    return StoredEvent(
+        position=position,
+        event_id=event.event_id,
+        event_type=event.event_type,
+        schema_version=event.schema_version,
+        aggregate_id=aggregate_id,
+        aggregate_type=aggregate_type,
+        version=version,
+        data=event.data,
+        metadata=event.metadata,
+        occurred_at=utc(event.occurred_at),
+        stored_at=now,
+    )
 
 
 def _page(types: Mapping[str, str], aggregate_type: str, after: str, limit: int) -> list[str]:

@@ -1,17 +1,20 @@
 """Appends to PostgreSQL: alone, in a batch, or together."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from hitherto.application.records import Append, refusal, without_first
+from hitherto.application.records import Alongside, Append, refusal, without_first
 from hitherto.errors import InvalidInput
 from hitherto.infrastructure.batching import Outcome
 from hitherto.infrastructure.postgres.connections import Connections
 from hitherto.infrastructure.postgres.copying import copy_events, row_of
+from hitherto.infrastructure.postgres.lending import lent
+from hitherto.infrastructure.postgres.rows import stored_event
 
 _COPIED = 256  # events in an append from which on COPY pays for its further round trips
+_PATIENCE = 10.0  # seconds that effects may wait for a lock, or leave the transaction idle
 
 
 class Appender:
@@ -24,15 +27,28 @@ class Appender:
         connections: To the database.
         sql: The named queries, with the schema's name in its places.
         schema: The name of the schema.
+        appended: Is told of positions that were written.
     """
 
-    def __init__(self, connections: Connections, sql: Mapping[str, str], schema: str) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        sql: Mapping[str, str],
+        schema: str,
+        appended: Callable[[int], None],
+    ) -> None:
         self._connections = connections
         self._sql = sql
         self._schema = schema
+        self._appended = appended
 
     async def write_alone(self, append: Append) -> int:
         """Write one append; returns the position of its last event, or raises why it lost."""
+        position = await self._write_alone(append)
+        self._appended(position)
+        return position
+
+    async def _write_alone(self, append: Append) -> int:
         write = self._copy if len(append.events) >= _COPIED else self._insert
         try:
             position = await write(append)
@@ -45,7 +61,7 @@ class Appender:
         (row,) = await self._call("append_events", [append])
         outcome = _outcome(append, row)
         if outcome is None:
-            return await self.write_alone(without_first(append, row["standing"]))
+            return await self._write_alone(without_first(append, row["standing"]))
         if isinstance(outcome, int):
             return outcome
         raise outcome
@@ -88,15 +104,66 @@ class Appender:
     async def write_batch(self, appends: Sequence[Append]) -> list[Outcome]:
         """Write appends, sorted by aggregate id, of which each wins or loses for itself."""
         rows = await self._call("append_events", appends)
-        return [_outcome(append, row) for append, row in zip(appends, rows, strict=True)]
+        outcomes = [_outcome(append, row) for append, row in zip(appends, rows, strict=True)]
+        self._appended(max([each for each in outcomes if isinstance(each, int)], default=0))
+        return outcomes
 
     async def write_together(self, appends: Sequence[Append]) -> tuple[int, ...]:
         """Write all of the appends or none; returns the positions of their last events."""
+        return await self._settle(appends, lambda each: self._call("append_together", each))
+
+    async def write_alongside(
+        self, appends: Sequence[Append], alongside: Alongside
+    ) -> tuple[int, ...]:
+        """Write all of the appends, which may be none, and what belongs to them, or nothing.
+
+        Raises:
+            AlreadyHandled: A message was handled before.
+            ProjectionSuperseded: A projection is not one that appends run, in this version.
+            HandlerFailed: The effects raised.
+        """
+        extra = _extra_columns(alongside)
+
+        async def write(ordered: Sequence[Append]) -> list[Any]:
+            if alongside.effects is None:
+                return await self._call("append_alongside", ordered, extra)
+            return await self._with_effects(appends, ordered, alongside.effects, extra)
+
+        return await self._settle(appends, write)
+
+    async def _with_effects(
+        self,
+        appends: Sequence[Append],
+        ordered: Sequence[Append],
+        effects: Callable[[Sequence[Any], Any], Awaitable[None] | None],
+        extra: Sequence[Any],
+    ) -> list[Any]:
+        """Write those in order, which may be a rest of the others; the effects see all events."""
+        who = "what was to be done with the append"
+        async with lent(self._connections, who, patience=_PATIENCE) as borrowed:
+            connection = borrowed.connection
+            query = self._sql["append_alongside"]
+            rows: list[Any] = await connection.fetch(query, *_columns(ordered), *extra)
+            stands = [row["standing"] > 0 for row in rows]
+            if all(row["last_position"] is not None for row in rows) and not (
+                stands and all(stands)
+            ):
+                found = await connection.fetch(self._sql["appended"], *_places(appends))
+                events = [stored_event(row) for row in found]
+                await borrowed.run(lambda connection: effects(events, connection))
+        return sorted(rows, key=itemgetter(0))
+
+    async def _settle(
+        self,
+        appends: Sequence[Append],
+        write: Callable[[Sequence[Append]], Awaitable[list[Any]]],
+    ) -> tuple[int, ...]:
+        """Have appends written, sorted by aggregate id; what stands of them is completed."""
         ordered = sorted(appends, key=lambda append: append.aggregate_id)
         try:
-            rows = await self._call("append_together", ordered)
+            rows = await write(ordered)
         except InvalidInput:  # As in `write_alone`.
-            rows = await self._call("append_together", ordered)
+            rows = await write(ordered)
         found = {append.aggregate_id: row for append, row in zip(ordered, rows, strict=True)}
         outcomes = [_outcome(append, found[append.aggregate_id]) for append in appends]
         for outcome in outcomes:
@@ -104,15 +171,18 @@ class Appender:
                 raise outcome
         positions = [outcome for outcome in outcomes if isinstance(outcome, int)]
         if len(positions) == len(appends):
+            self._appended(max(positions, default=0))
             return tuple(positions)
-        return await self.write_together(
-            [_rest(each, found[each.aggregate_id]) for each in appends]
+        return await self._settle(
+            [_rest(each, found[each.aggregate_id]) for each in appends], write
         )
 
-    async def _call(self, name: str, appends: Sequence[Append]) -> list[Any]:
+    async def _call(
+        self, name: str, appends: Sequence[Append], extra: Sequence[Any] = ()
+    ) -> list[Any]:
         """A row for each append, in their order."""
         async with self._connections.session() as connection:
-            rows = await connection.fetch(self._sql[name], *_columns(appends))
+            rows = await connection.fetch(self._sql[name], *_columns(appends), *extra)
         return sorted(rows, key=itemgetter(0))
 
 
@@ -131,8 +201,8 @@ def _columns(appends: Sequence[Append]) -> tuple[list[Any], ...]:
         first = append.expected_version + 1
         versions += range(first, first + count)
         rows += map(row_of, append.events)
-    event_ids, event_types, schema_versions, data, metadata, occurred_at = map(
-        list, zip(*rows, strict=True)
+    event_ids, event_types, schema_versions, data, metadata, occurred_at = (
+        map(list, zip(*rows, strict=True)) if rows else ([], [], [], [], [], [])
     )
     return (
         [append.aggregate_id for append in appends],
@@ -146,6 +216,23 @@ def _columns(appends: Sequence[Append]) -> tuple[list[Any], ...]:
         data,
         metadata,
         occurred_at,
+    )
+
+
+def _extra_columns(alongside: Alongside) -> tuple[Any, ...]:
+    """What the append function takes besides: scope, messages, timers, and inline projections."""
+    due = {(each.process, each.aggregate_id, each.name): each.due for each in alongside.timers}
+    processes, instances, names = map(list, zip(*due, strict=True)) if due else ([], [], [])
+    messages = list(dict.fromkeys(alongside.handled))
+    inline = [name for name, _ in alongside.inline], [version for _, version in alongside.inline]
+    return alongside.scope, messages, processes, instances, names, list(due.values()), *inline
+
+
+def _places(appends: Sequence[Append]) -> tuple[list[str], list[int], list[int]]:
+    return (
+        [append.aggregate_id for append in appends],
+        [append.expected_version for append in appends],
+        [append.expected_version + len(append.events) for append in appends],
     )
 
 

@@ -1,20 +1,17 @@
 """Connections to PostgreSQL: a pool that grows on demand, also behind PgBouncer."""
 
 import asyncio
-import re
-import socket
-import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 
 from hitherto.application.health import PoolUse
-from hitherto.errors import ConfigurationError, EventStoreUnavailable, HithertoError
+from hitherto.errors import EventStoreUnavailable, HithertoError
 from hitherto.infrastructure.opening import Opening
+from hitherto.infrastructure.postgres.connecting import connect_to, hosts
 from hitherto.infrastructure.postgres.errors import lasting, told, translated
-from hitherto.infrastructure.postgres.tls import unusable_files
 from hitherto.infrastructure.urls import check_credentials, without_password
 
 # Appends and readers rely on READ COMMITTED, and nobody may keep an append waiting for long;
@@ -22,12 +19,11 @@ from hitherto.infrastructure.urls import check_credentials, without_password
 _SESSION = """SELECT set_config('default_transaction_isolation', 'read committed', false),
                      set_config('lock_timeout', '100ms', false),
                      set_config('jit', 'off', false)"""
+T = TypeVar("T")
+
 _HOT = 4
-# Seconds of silence until the other end is asked, seconds between further questions, how many of
-# these, and milliseconds that what was sent may go unconfirmed.
-_KEEP_ALIVE = {
-    "TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000,
-}  # fmt: skip
+_LONGEST = 2**31 - 1  # milliseconds
+_FAREWELL = 1.0  # seconds
 _TRANSACTION = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '100ms'"
 
 
@@ -55,7 +51,7 @@ class Connections:
         check_credentials(url)
         self.where = without_password(url)
         self.failover = "," in self.where
-        self._hosts = _hosts(url)
+        self._hosts = hosts(url)
         self._limit = limit
         self._timeout = timeout
         self._pool: Any = None
@@ -100,18 +96,31 @@ class Connections:
                     pool.terminate()
                     await asyncio.sleep(0)  # It closes its sockets at the loop's next turn.
 
+    @property
+    def through_pooler(self) -> bool:
+        """Whether each transaction may run on another of the server's connections."""
+        return self._through_pooler
+
+    def closed(self) -> EventStoreUnavailable:
+        """The error for what needs an open store."""
+        return EventStoreUnavailable(
+            f"the store on {self.where} is closed: open it first", transient=False
+        )
+
     @asynccontextmanager
-    async def session(self) -> AsyncGenerator[Any]:
-        """A connection for one operation; driver errors inside leave as hitherto's."""
+    async def session(self, *, bare: bool = False) -> AsyncGenerator[Any]:
+        """A connection for one operation; driver errors inside leave as hitherto's.
+
+        Args:
+            bare: Whether the caller begins a transaction of its own, as a pooler needs.
+        """
         if self._pool is None:
-            raise EventStoreUnavailable(
-                f"the store on {self.where} is closed: open it first", transient=False
-            )
+            raise self.closed()
         with translated(self.where):
             pool = self._pool
             connection = await self._acquire(pool)
             try:
-                if self._through_pooler:
+                if self._through_pooler and not bare:
                     async with _transaction(connection):
                         yield connection
                 else:
@@ -124,7 +133,7 @@ class Connections:
                 raise
             except BaseException as error:
                 if _ends_connection(error):  # Nobody else is to have it before its end is noticed.
-                    connection.terminate()
+                    _terminate(connection)
                 await self._release(pool, connection)
                 raise
             if pool is self._pool and not self._in_line and len(self._hot) < _HOT:
@@ -141,6 +150,43 @@ class Connections:
             else:
                 async with _transaction(connection):
                     yield connection
+
+    @asynccontextmanager
+    async def lent(self, *, patience: float) -> AsyncGenerator[Any]:
+        """A transaction in which other people's code works, too.
+
+        It is the driver's own, so that there may be savepoints in it.
+
+        Args:
+            patience: Seconds that it may wait for a lock; and that it may stand idle, as where
+                the process is frozen: then the server ends it, so that nobody waits for its locks.
+        """
+        limit = min(max(round(patience * 1000), 1), _LONGEST)
+        async with self.session(bare=True) as connection:
+            transaction = connection.transaction(isolation="read_committed")
+            try:
+                await transaction.start()
+                await connection.execute(
+                    f"SET LOCAL lock_timeout = {limit};"
+                    f"SET LOCAL idle_in_transaction_session_timeout = {limit}"
+                )
+                yield connection
+                await transaction.commit()
+            except BaseException as error:
+                await _roll_back(connection, error, transaction.rollback)
+                raise
+
+    @asynccontextmanager
+    async def dedicated(self) -> AsyncGenerator[Any]:
+        """A connection outside the pool, with nothing set; it is closed when the block ends."""
+        with translated(self.where):
+            connection = await self._connect(statement_cache_size=0, **self._options())
+            try:
+                yield connection
+            finally:
+                with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                    await connection.close(timeout=_FAREWELL)
+                await asyncio.sleep(0)  # Where that failed, its socket is closed only now.
 
     @asynccontextmanager
     async def probe(self) -> AsyncGenerator[Any]:
@@ -169,9 +215,8 @@ class Connections:
     async def _acquire(self, pool: Any) -> Any:
         while self._hot:
             connection = self._hot.pop()
-            with suppress(asyncpg.InterfaceError):  # The pool took it back when it was cut.
-                if not connection.is_closed():
-                    return connection
+            if not is_cut(connection):
+                return connection
         self._in_line += 1
         try:
             return await pool.acquire()
@@ -184,7 +229,7 @@ class Connections:
         causes: list[str] = []
         for url in list(self._hosts):
             try:
-                connection = await _connect_to(url, **options)
+                connection = await connect_to(url, **options)
             except (OSError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
                 self._ask(url, last=True)
                 failures.append(error)
@@ -224,53 +269,30 @@ class Connections:
         return options
 
 
-def _hosts(url: str) -> list[str]:
-    """A URL for each host."""
-    scheme, _, rest = url.partition("://")
-    authority, *_ = re.split("[/?#]", rest, maxsplit=1)
-    user, at, hosts = authority.rpartition("@")
-    tail = rest[len(authority) :]
-    if "," not in hosts or "port=" in tail:  # then the ports are listed in the query
-        return [url]
-    return [f"{scheme}://{user}{at}{host}{tail}" for host in hosts.split(",")]
+async def once_more(call: Callable[[], Awaitable[T]]) -> T:
+    """What `call` gives; it is called again if its connection broke.
 
-
-async def _connect_to(url: str, **options: Any) -> Any:
-    where = without_password(url)
-    connection = None
-    try:
-        connection = await asyncpg.connect(url, **options)
-    except OSError as error:  # first, for that of a certificate is a ValueError, too
-        of_files = isinstance(error, FileNotFoundError | PermissionError | ssl.SSLError)
-        problem = unusable_files(url) if of_files else None
-        if problem is None:
-            raise
-        raise ConfigurationError(f"the URL {where} is wrong: {problem}") from error
-    except asyncpg.exceptions.ClientConfigurationError as error:
-        raise ConfigurationError(f"the URL {where} is wrong: {error}") from error
-    except (ValueError, OverflowError):
-        pass  # Its text may quote a part of the password: it must not even be the context.
-    if connection is None:
-        raise ConfigurationError(
-            f"the URL {where} is wrong: check hosts and ports, and percent-encode "
-            "special characters in the user and the password"
-        )
-    _notice_dead_peers(connection)
-    return connection
-
-
-def _notice_dead_peers(connection: Any) -> None:
-    """Let the system break a connection whose other end is gone without a word.
-
-    A slow answer does not count: it is the other machine that has to confirm what it was sent.
+    Perhaps that had only been cut while it was idle. It may be called twice, whatever came of it.
     """
-    sock = connection._transport.get_extra_info("socket")
-    if sock.family not in {socket.AF_INET, socket.AF_INET6}:
-        return
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEP_ALIVE.items():
-        if hasattr(socket, name):  # not everywhere
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    try:
+        return await call()
+    except EventStoreUnavailable as error:
+        if isinstance(error.__cause__, TimeoutError) or not error.transient:
+            raise
+    return await call()
+
+
+def is_cut(connection: Any) -> bool:
+    """Whether a connection of the pool's is known to be no more."""
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:  # The pool took it back when it was cut.
+        return True
+
+
+def _terminate(connection: Any) -> None:
+    with suppress(asyncpg.InterfaceError):  # as in `is_cut`
+        connection.terminate()
 
 
 def _ends_connection(error: BaseException) -> bool:
@@ -287,11 +309,21 @@ async def _transaction(connection: Any) -> AsyncGenerator[None]:
         yield
         await connection.execute("COMMIT")
     except BaseException as error:
-        if isinstance(error, asyncio.CancelledError):
-            connection.terminate()  # A server that hangs would not confirm the end.
-        elif not _ends_connection(error):
-            await connection.execute("ROLLBACK")
+        await _roll_back(connection, error, lambda: connection.execute("ROLLBACK"))
         raise
+
+
+async def _roll_back(
+    connection: Any, error: BaseException, roll_back: Callable[[], Awaitable[object]]
+) -> None:
+    """Undo a transaction; a connection on which that is in vain is let go of."""
+    if isinstance(error, asyncio.CancelledError):
+        _terminate(connection)  # A server that hangs would not confirm the end.
+    elif not _ends_connection(error):
+        try:
+            await roll_back()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            _terminate(connection)
 
 
 async def _set_session(connection: Any) -> None:

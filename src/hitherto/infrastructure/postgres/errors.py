@@ -9,16 +9,24 @@ import asyncpg
 
 from hitherto.errors import (
     AggregateLocked,
+    AlreadyHandled,
     EventStoreError,
     EventStoreUnavailable,
     HithertoError,
     InvalidInput,
+    LeaseLost,
+    ProjectionSuperseded,
     SchemaMismatch,
 )
 
-_LOCKED = {"55P03", "40P01", "40001"}
+LOCKED = {"55P03", "40P01", "40001"}
 _UNAVAILABLE_CLASSES = {"08", "28", "3D", "53", "57", "58"}
 _UNAVAILABLE = {"HH002"}
+_TOLD: dict[str, type[HithertoError]] = {
+    "HH208": AlreadyHandled,
+    "HH410": ProjectionSuperseded,
+    "HH423": LeaseLost,
+}
 _LASTING_CLASSES = {"28", "3D"}  # a wrong user or password, no such database
 _CANCELED = "57014"  # by a statement_timeout, to which it would come again
 _READ_ONLY = "25006"
@@ -57,13 +65,13 @@ def lasting(error: BaseException) -> bool:
 
 def _server_error(error: asyncpg.PostgresError, where: str) -> HithertoError:
     state = error.sqlstate or ""
-    if state in _LOCKED:
+    if own := _own_error(error, state):
+        return own
+    if state in LOCKED:
         return AggregateLocked(
             "another transaction holds the aggregate; nothing was written, try again: "
             f"{told(error)}"
         )
-    if state == "23505" and error.constraint_name in _TAKEN:
-        return _TAKEN[error.constraint_name](error)
     if state == _READ_ONLY:
         return EventStoreUnavailable(
             f"{where} is a standby, or set to be read-only: {told(error)}; name the primary"
@@ -78,6 +86,13 @@ def _server_error(error: asyncpg.PostgresError, where: str) -> HithertoError:
             "printed by `hitherto schema`), and grant this role the use of them"
         )
     return EventStoreError(f"{where}: {told(error)}")
+
+
+def _own_error(error: asyncpg.PostgresError, state: str) -> HithertoError | None:
+    """Of an error that the store's tables or functions raise on purpose."""
+    if state == "23505" and error.constraint_name in _TAKEN:
+        return _TAKEN[error.constraint_name](error)
+    return _TOLD[state](str(error)) if state in _TOLD else None
 
 
 def _id_taken(error: asyncpg.PostgresError) -> HithertoError:

@@ -1,6 +1,6 @@
 """Histories into PostgreSQL, by COPY."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from hitherto.application.records import PlacedEvent, check_taken, divided
 from hitherto.infrastructure.postgres.connections import Connections
@@ -16,15 +16,24 @@ class Importer:
         connections: To the database.
         sql: The named queries, with the schema's name in its places.
         schema: The name of the schema.
+        appended: Is told of positions that were written.
     """
 
-    def __init__(self, connections: Connections, sql: Mapping[str, str], schema: str) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        sql: Mapping[str, str],
+        schema: str,
+        appended: Callable[[int], None],
+    ) -> None:
         self._connections = connections
         self._sql = sql
         self._schema = schema
+        self._appended = appended
 
     async def write(self, events: Sequence[PlacedEvent]) -> int:
         """See `EventStore.import_events`."""
+        position = 0
         async with self._connections.transaction() as connection:
             ids = list({event.aggregate_id for event in events})
             rows = await connection.fetch(self._sql["heads"], ids)
@@ -48,4 +57,9 @@ class Importer:
                         for event in fresh
                     ),
                 )
+                last = fresh[-1]
+                position = await connection.fetchval(
+                    self._sql["position"], last.aggregate_id, last.version
+                )
+        self._appended(position)
         return len(fresh)

@@ -55,6 +55,18 @@ ORDER BY event_version DESC LIMIT $4
 -- Up to where the log can be read, and how many positions are held back.
 SELECT watermark, held_back FROM {schema}.read_watermark()
 
+-- name: announce
+-- Tell those who listen, if it is above $1. There is nothing in it that has to outlive a crash.
+SELECT watermark, held_back,
+       CASE WHEN watermark > $1 THEN pg_notify(
+           'hitherto.' || '{schema_text}.event_store'::regclass::oid, watermark::text) END,
+       set_config('synchronous_commit', 'off', true)
+FROM {schema}.read_watermark()
+
+-- name: channel
+-- Where to listen.
+SELECT 'hitherto.' || '{schema_text}.event_store'::regclass::oid
+
 -- name: read_all
 -- A page of the whole log, after a position and up to the watermark.
 SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
@@ -74,7 +86,7 @@ SELECT stored.* FROM (
         SELECT global_position FROM {schema}.event_store
         WHERE (event_type, global_position) > (kind.name, $1)
           AND (event_type, global_position) <= (kind.name, $2)
-          AND ($5::text[] IS NULL OR aggregate_type = ANY ($5))
+          AND ($5::text[] IS NULL OR aggregate_type || '' = ANY ($5))  -- for no index, so written
         ORDER BY event_type, global_position LIMIT $3
     ) AS found
     ORDER BY found.global_position LIMIT $3
@@ -159,6 +171,36 @@ SELECT * FROM {schema}.append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $1
 -- name: append_together
 -- Appends that win or lose together.
 SELECT * FROM {schema}.append_together($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+
+-- name: append_alongside
+-- Appends that win or lose together, with marks of handled messages and with timers.
+SELECT * FROM {schema}.append_alongside(
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+    $19)
+
+-- name: appended
+-- The events of some appends: those of each aggregate ($1) after a version ($2), up to another ($3).
+SELECT global_position, event_id, event_type, schema_version, stored.aggregate_id, aggregate_type,
+       event_version, event_data::text, metadata::text, occurred_at, created_at
+FROM unnest($1::text[], $2::int[], $3::int[]) AS append (aggregate_id, expected, last)
+JOIN {schema}.event_store AS stored ON stored.aggregate_id = append.aggregate_id
+    AND stored.event_version > append.expected AND stored.event_version <= append.last
+ORDER BY global_position
+
+-- name: handled
+-- Which of some messages are marked.
+SELECT message_id FROM {schema}.handled_messages
+WHERE scope = $1 AND message_id = ANY ($2::text[])
+
+-- name: forget_handled
+WITH forgotten AS (
+    DELETE FROM {schema}.handled_messages WHERE scope = $1 AND handled_at < $2 RETURNING 1
+)
+SELECT count(*) FROM forgotten
+
+-- name: due_timers
+SELECT process, aggregate_id, name, due FROM {schema}.process_timers
+WHERE process = $1 AND due <= $2 ORDER BY due, aggregate_id, name LIMIT $3
 
 -- name: heads
 -- The version and the type of each of these aggregates that is there.

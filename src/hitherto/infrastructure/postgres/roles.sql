@@ -32,29 +32,54 @@ ALTER FUNCTION {schema}.registered_appends OWNER TO {owner};
 ALTER FUNCTION {schema}.read_watermark OWNER TO {owner};
 ALTER FUNCTION {schema}.append_events OWNER TO {owner};
 ALTER FUNCTION {schema}.append_together OWNER TO {owner};
+ALTER TABLE {schema}.projection_generations OWNER TO {owner};
+ALTER TABLE {schema}.projection_checkpoints OWNER TO {owner};
+ALTER TABLE {schema}.projection_workers OWNER TO {owner};
+ALTER TABLE {schema}.projection_parked_events OWNER TO {owner};
+ALTER TABLE {schema}.projection_documents OWNER TO {owner};
+ALTER TABLE {schema}.handled_messages OWNER TO {owner};
+ALTER TABLE {schema}.process_timers OWNER TO {owner};
+ALTER FUNCTION {schema}.projection_lock OWNER TO {owner};
+ALTER FUNCTION {schema}.attend_projection OWNER TO {owner};
+ALTER FUNCTION {schema}.advance_projection OWNER TO {owner};
+ALTER FUNCTION {schema}.append_alongside OWNER TO {owner};
 
 REVOKE ALL ON SCHEMA {schema} FROM {writer}, {reader};
-REVOKE ALL ON {schema}.hitherto_migrations, {schema}.event_store, {schema}.aggregate_snapshots
+REVOKE ALL ON {schema}.hitherto_migrations, {schema}.event_store, {schema}.aggregate_snapshots,
+    {schema}.projection_generations, {schema}.projection_checkpoints,
+    {schema}.projection_workers, {schema}.projection_parked_events,
+    {schema}.projection_documents, {schema}.handled_messages, {schema}.process_timers
     FROM PUBLIC, {writer}, {reader};
 REVOKE ALL ON SEQUENCE {schema}.event_store_global_position_seq FROM PUBLIC, {writer}, {reader};
 REVOKE ALL ON FUNCTION {schema}.refuse_change, {schema}.register_append,
     {schema}.registered_appends, {schema}.read_watermark, {schema}.append_events,
-    {schema}.append_together
+    {schema}.append_together, {schema}.append_alongside, {schema}.attend_projection,
+    {schema}.advance_projection, {schema}.projection_lock
     FROM PUBLIC, {writer}, {reader};
 
--- The reader reads, the log up to its watermark too.
+-- The reader reads, the log up to its watermark and the views too.
 GRANT USAGE ON SCHEMA {schema} TO {writer}, {reader};
-GRANT SELECT ON {schema}.hitherto_migrations, {schema}.event_store, {schema}.aggregate_snapshots
+GRANT SELECT ON {schema}.hitherto_migrations, {schema}.event_store, {schema}.aggregate_snapshots,
+    {schema}.projection_generations, {schema}.projection_checkpoints,
+    {schema}.projection_parked_events, {schema}.projection_documents
     TO {writer}, {reader};
 GRANT SELECT ON SEQUENCE {schema}.event_store_global_position_seq TO {writer}, {reader};
 GRANT EXECUTE ON FUNCTION {schema}.registered_appends, {schema}.read_watermark
     TO {writer}, {reader};
 
 -- The writer also adds events, whose positions and times of storing it cannot choose, and keeps
--- snapshots.
+-- snapshots and what belongs to projections and processes.
 GRANT INSERT (
     event_id, event_type, aggregate_id, aggregate_type, event_version, schema_version, event_data,
     metadata, occurred_at) ON {schema}.event_store TO {writer};
-GRANT EXECUTE ON FUNCTION {schema}.append_events, {schema}.append_together TO {writer};
+GRANT EXECUTE ON FUNCTION {schema}.append_events, {schema}.append_together,
+    {schema}.append_alongside, {schema}.projection_lock, {schema}.attend_projection,
+    {schema}.advance_projection
+    TO {writer};
 GRANT INSERT, UPDATE ON {schema}.aggregate_snapshots TO {writer};
+GRANT INSERT, UPDATE ON {schema}.projection_generations TO {writer};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.projection_checkpoints,
+    {schema}.projection_workers, {schema}.projection_parked_events,
+    {schema}.projection_documents, {schema}.handled_messages, {schema}.process_timers
+    TO {writer};
 COMMIT;

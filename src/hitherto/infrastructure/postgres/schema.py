@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from hitherto.errors import ConfigurationError, SchemaMismatch
-from hitherto.infrastructure.sql import migrations
+from hitherto.infrastructure.sql import migrations, named_queries
 
 _OLDEST_SERVER = 14
 _BODY_TAG, _STEP_TAG = "$hitherto$", "$migration$"
@@ -54,6 +54,10 @@ class Schema:
         }
         # In one pass: a schema may be called "{schema}".
         return _PLACE.sub(lambda place: values[place[0]], template)
+
+    def queries(self, resource: str) -> dict[str, str]:
+        """The named queries of a file beside this one."""
+        return {name: self.sql(text) for name, text in named_queries(__package__, resource).items()}
 
     async def prepare(self, connection: Any) -> None:
         """Make or migrate the tables, if they are not up to date; else only look.

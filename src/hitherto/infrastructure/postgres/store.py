@@ -1,37 +1,40 @@
 """`PostgresStore`: the backend that is made for production."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
-
-import msgspec
 
 from hitherto.application.findings import Finding
 from hitherto.application.health import Health, Usage
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.records import (
     MAX_VERSION,
+    Alongside,
     Append,
     LogPage,
     PlacedEvent,
     Snapshot,
     StoredEvent,
     Stream,
+    Timer,
     check_group,
     check_id_page,
     check_page,
     check_range,
 )
-from hitherto.errors import EventStoreUnavailable, HithertoError
+from hitherto.errors import HithertoError
 from hitherto.infrastructure.batching import GroupCommit, patiently
+from hitherto.infrastructure.postgres.announcing import Announcer
 from hitherto.infrastructure.postgres.appending import Appender
-from hitherto.infrastructure.postgres.connections import Connections
+from hitherto.infrastructure.postgres.checkpoints import PostgresCheckpoints
+from hitherto.infrastructure.postgres.connections import Connections, once_more
 from hitherto.infrastructure.postgres.errors import reading
 from hitherto.infrastructure.postgres.importing import Importer
 from hitherto.infrastructure.postgres.inspecting import inspect
+from hitherto.infrastructure.postgres.rows import stored_event, stream
 from hitherto.infrastructure.postgres.schema import Schema, latest_version
-from hitherto.infrastructure.sql import named_queries
+from hitherto.infrastructure.postgres.watermarks import Watermarks
 
 _LANES = 2
 _HELD_TOO_LONG = 5.0  # seconds
@@ -48,7 +51,12 @@ class PostgresStore:
         connect_timeout: Seconds until a server that does not answer is unavailable.
         batch_size: The most appends that share a transaction.
         migrate: Whether to make or migrate the tables, or only to look.
+        listen_url: Where to LISTEN for appends of other processes, if not at `url`: straight at
+            the server, where `url` leads through a pooler.
         instrumentation: Is told of batches.
+
+    Attributes:
+        checkpoints: Those of projections.
 
     Raises:
         ConfigurationError: The schema's name cannot be used.
@@ -63,15 +71,19 @@ class PostgresStore:
         connect_timeout: float = 10.0,
         batch_size: int = 100,
         migrate: bool = True,
+        listen_url: str | None = None,
         instrumentation: Instrumentation | None = None,
     ) -> None:
         self._schema = Schema(schema, migrate=migrate)
         self._connections = Connections(url, limit=max_connections, timeout=connect_timeout)
-        self._sql = {
-            name: self._schema.sql(text) for name, text in named_queries(__package__).items()
-        }
-        self._appender = Appender(self._connections, self._sql, schema)
-        self._importer = Importer(self._connections, self._sql, schema)
+        listening = listen_url and Connections(listen_url, limit=1, timeout=connect_timeout)
+        self._sql = self._schema.queries("queries.sql")
+        self.checkpoints = PostgresCheckpoints(self._connections, self._schema)
+        self._watermarks = Watermarks(self._connections, self._sql, listening or None)
+        self._announcer = Announcer(self._connections, self._sql, self._watermarks.learn)
+        appended = self._announcer.appended
+        self._appender = Appender(self._connections, self._sql, schema, appended)
+        self._importer = Importer(self._connections, self._sql, schema, appended)
         self._group_commit = GroupCommit(
             self._appender.write_batch,
             self._appender.write_alone,
@@ -83,16 +95,25 @@ class PostgresStore:
     async def open(self) -> None:
         """See `EventStore.open`."""
         self._group_commit.open()
+        self._announcer.open()
         await self._connections.open(self._schema.prepare)
+        self._watermarks.open()
 
     async def close(self) -> None:
         """See `EventStore.close`."""
         await self._group_commit.close()
+        await self._announcer.close()
+        await self._watermarks.close()
         await self._connections.close()
 
-    async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+    async def append(
+        self, appends: Sequence[Append], *, alongside: Alongside | None = None
+    ) -> tuple[int, ...]:
         """See `EventStore.append`."""
-        check_group(appends)
+        if appends or alongside is None:
+            check_group(appends)
+        if alongside is not None:
+            return await patiently(lambda: self._appender.write_alongside(appends, alongside))
         if len(appends) == 1:
             return (await self._group_commit.append(appends[0]),)
         return await patiently(lambda: self._appender.write_together(appends))
@@ -106,7 +127,7 @@ class PostgresStore:
     ) -> Stream:
         """See `EventStore.load`."""
         rows = await self._fetch("load", aggregate_id, fingerprint, to_version or MAX_VERSION)
-        return _stream(aggregate_id, rows)
+        return stream(aggregate_id, rows)
 
     async def load_many(
         self, aggregate_ids: Sequence[str], *, fingerprint: str | None
@@ -116,7 +137,7 @@ class PostgresStore:
         found: dict[str, list[Any]] = {}
         for row in rows:
             found.setdefault(row[0], []).append(tuple(row)[1:])
-        streams = {each: _stream(each, rows) for each, rows in found.items()}
+        streams = {each: stream(each, rows) for each, rows in found.items()}
         # A snapshot without events is ahead of the log, or of an aggregate that is not there.
         doubtful = [each for each, stream in streams.items() if not stream.events]
         if doubtful and fingerprint is not None:
@@ -139,7 +160,7 @@ class PostgresStore:
         check_range(from_version, to_version, limit)
         name = "read_backward" if backward else "read_forward"
         rows = await self._fetch(name, aggregate_id, from_version, to_version or MAX_VERSION, limit)
-        return [_stored_event(row) for row in rows]
+        return [stored_event(row) for row in rows]
 
     async def read_all(
         self,
@@ -157,7 +178,7 @@ class PostgresStore:
                 # Two statements, for the second must see what the first found released.
                 watermark: int = await connection.fetchval(self._sql["watermark"])
                 rows = await connection.fetch(self._sql[name], after, watermark, limit, *kinds)
-        events = [_stored_event(row) for row in rows]
+        events = [stored_event(row) for row in rows]
         full = len(events) == limit
         return LogPage(
             events=events, checkpoint=events[-1].position if full else max(after, watermark)
@@ -176,15 +197,31 @@ class PostgresStore:
         position: int = rows[0]["watermark"]
         return position
 
+    async def wait(self, after: int) -> int:
+        """See `EventStore.wait`."""
+        return await self._watermarks.wait(after)
+
+    async def handled(self, scope: str, keys: Sequence[str]) -> Collection[str]:
+        """See `EventStore.handled`."""
+        return {row[0] for row in await self._fetch("handled", scope, keys)}
+
+    async def forget_handled(self, scope: str, *, before: datetime) -> int:
+        """See `EventStore.forget_handled`."""
+        ((count,),) = await self._fetch("forget_handled", scope, before)
+        return int(count)
+
+    async def due_timers(self, process: str, *, until: datetime, limit: int) -> Sequence[Timer]:
+        """See `EventStore.due_timers`."""
+        rows = await self._fetch("due_timers", process, until, limit)
+        return [
+            Timer(process=process, aggregate_id=aggregate_id, name=name, due=due)
+            for _, aggregate_id, name, due in rows
+        ]
+
     async def health_check(self) -> Health:
         """See `EventStore.health_check`."""
         try:
-            try:
-                return await self._look()
-            except EventStoreUnavailable as error:
-                if isinstance(error.__cause__, TimeoutError):
-                    raise
-                return await self._look()  # Perhaps only a connection was cut while it was idle.
+            return await once_more(self._look)
         except HithertoError as error:
             return Health(status="unhealthy", backend="postgresql", problems=(str(error),))
 
@@ -273,32 +310,6 @@ def _filtered(
     if aggregate_types is not None:
         return "read_all_of_aggregate_types", kinds[1:]
     return "read_all", []
-
-
-def _stream(aggregate_id: str, rows: Sequence[Any]) -> Stream:
-    """Tell the snapshot's row, which comes first and has schema version 0, from the events'."""
-    if not rows or rows[0][2] != 0:
-        return Stream(snapshot=None, unusable=None, events=rows)
-    version, fingerprint, _, data, aggregate_type = rows[0]
-    events = rows[1:]
-    if data is None:
-        return Stream(snapshot=None, unusable=version, events=events)
-    snapshot = Snapshot(
-        aggregate_id=aggregate_id,
-        aggregate_type=aggregate_type,
-        version=version,
-        fingerprint=fingerprint,
-        data=data,
-    )
-    return Stream(snapshot=snapshot, unusable=None, events=events)
-
-
-def _stored_event(row: Sequence[Any]) -> StoredEvent:
-    event = StoredEvent(*row)
-    if event.occurred_at.tzinfo is None:
-        # asyncpg takes the first and the last moment of all for infinities, without a zone.
-        return msgspec.structs.replace(event, occurred_at=event.occurred_at.replace(tzinfo=UTC))
-    return event
 
 
 def _problems(found: Mapping[str, Any], *, failover: bool) -> Iterator[str]:

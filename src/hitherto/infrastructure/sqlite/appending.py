@@ -36,7 +36,7 @@ def write(connection: apsw.Connection, append: Append) -> int:
     actual, actual_type = head or (0, None)
     standing = position = 0
     if actual > append.expected_version:
-        standing, position = _standing(connection, append)
+        standing, position = standing_of(connection, append)
     at_head = actual == append.expected_version + standing
     complete = standing == len(append.events)
     if actual_type not in {None, append.aggregate_type} or not (at_head or complete):
@@ -86,7 +86,7 @@ def write_history(connection: apsw.Connection, events: Sequence[PlacedEvent]) ->
     return len(fresh)
 
 
-def _standing(connection: apsw.Connection, append: Append) -> tuple[int, int]:
+def standing_of(connection: apsw.Connection, append: Append) -> tuple[int, int]:
     """How many of the append's events stand under their own ids, and the last one's position."""
     bindings = (append.aggregate_id, append.expected_version, len(append.events))
     standing = position = 0
@@ -99,7 +99,7 @@ def _standing(connection: apsw.Connection, append: Append) -> tuple[int, int]:
 
 
 def _insert(connection: apsw.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
-    now = _text(datetime.now(UTC))
+    now = time_text(datetime.now(UTC))
     for row in rows:
         try:
             connection.execute(_SQL["insert"], (*row, now))
@@ -110,9 +110,10 @@ def _insert(connection: apsw.Connection, rows: Iterable[tuple[Any, ...]]) -> Non
 def _row(event: NewEvent, aggregate_id: str, aggregate_type: str, version: int) -> tuple[Any, ...]:
     return (
         str(event.event_id), event.event_type, aggregate_id, aggregate_type, version,
-        event.schema_version, event.data, event.metadata, _text(event.occurred_at),
+        event.schema_version, event.data, event.metadata, time_text(event.occurred_at),
     )  # fmt: skip
 
 
-def _text(moment: datetime) -> str:
+def time_text(moment: datetime) -> str:
+    """A time as it is stored: in UTC, so that texts are in the order of time."""
     return utc(moment).isoformat(timespec="microseconds")

@@ -6,8 +6,9 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 import apsw
@@ -21,7 +22,7 @@ T = TypeVar("T")
 
 _BUSY_LIMIT = 5.0  # seconds
 _PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "recursive_triggers = ON")
-_PASSING = (apsw.IOError, apsw.FullError, apsw.NoMemError, apsw.InterruptError)
+PASSING = (apsw.IOError, apsw.FullError, apsw.NoMemError, apsw.InterruptError)
 
 
 class Connections:
@@ -70,9 +71,17 @@ class Connections:
         for connection in opened:
             connection.close()
 
-    async def write(self, work: Callable[[apsw.Connection], T]) -> T:
-        """Run `work` in a transaction of the one writer; it is rolled back if `work` raises."""
-        return await self._run(self._writer, lambda connection: _written(connection, work))
+    async def write(self, work: Callable[[apsw.Connection], T], *, durable: bool = True) -> T:
+        """Run `work` in a transaction of the one writer; it is rolled back if `work` raises.
+
+        Args:
+            work: What to do.
+            durable: Whether it has to be on the disk before this returns; what is not outlives
+                this process, but perhaps not a loss of power.
+        """
+        return await self._run(
+            self._writer, lambda connection: _written(connection, work, durable=durable)
+        )
 
     async def read(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run `work` in a transaction that sees one state of the file."""
@@ -119,7 +128,7 @@ class Connections:
             ) from error
         except apsw.Error as error:
             raise EventStoreUnavailable(
-                f"{self.path!r} cannot be used: {error}", transient=isinstance(error, _PASSING)
+                f"{self.path!r} cannot be used: {error}", transient=isinstance(error, PASSING)
             ) from error
         except UnicodeDecodeError as error:
             raise EventSerializationFailed(
@@ -145,16 +154,28 @@ class Connections:
         return connection
 
 
-def _written(connection: apsw.Connection, work: Callable[[apsw.Connection], T]) -> T:
-    connection.execute("BEGIN IMMEDIATE")
+def _written(
+    connection: apsw.Connection, work: Callable[[apsw.Connection], T], *, durable: bool
+) -> T:
+    with nullcontext() if durable else _not_synchronous(connection):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = work(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return result
+
+
+@contextmanager
+def _not_synchronous(connection: apsw.Connection) -> Generator[None]:
+    connection.execute("PRAGMA synchronous = NORMAL")
     try:
-        result = work(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return result
+        yield
+    finally:
+        connection.execute("PRAGMA synchronous = FULL")
 
 
 def _seen(connection: apsw.Connection, work: Callable[[apsw.Connection], T]) -> T:

@@ -39,6 +39,28 @@ ORDER BY global_position LIMIT ?
 -- name: watermark
 SELECT coalesce(max(global_position), 0) FROM event_store
 
+-- name: mark_handled
+INSERT INTO handled_messages (scope, message_id, handled_at) VALUES (?, ?, ?)
+ON CONFLICT DO NOTHING RETURNING 1
+
+-- name: handled
+SELECT message_id FROM handled_messages
+WHERE scope = ? AND message_id IN (SELECT value FROM json_each(?))
+
+-- name: forget_handled
+DELETE FROM handled_messages WHERE scope = ? AND handled_at < ? RETURNING 1
+
+-- name: set_timer
+INSERT INTO process_timers (process, aggregate_id, name, due) VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET due = excluded.due
+
+-- name: cancel_timer
+DELETE FROM process_timers WHERE process = ? AND aggregate_id = ? AND name = ?
+
+-- name: due_timers
+SELECT aggregate_id, name, due FROM process_timers
+WHERE process = ? AND due <= ? ORDER BY due, aggregate_id, name LIMIT ?
+
 -- name: save_snapshot
 INSERT INTO aggregate_snapshots AS kept
     (aggregate_id, aggregate_type, version, fingerprint, snapshot_data)

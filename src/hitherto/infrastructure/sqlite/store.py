@@ -4,10 +4,9 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
-from uuid import UUID
+from typing import Any, TypeVar
 
 import apsw
 
@@ -16,12 +15,14 @@ from hitherto.application.health import Health, Usage
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.records import (
     MAX_VERSION,
+    Alongside,
     Append,
     LogPage,
     PlacedEvent,
     Snapshot,
     StoredEvent,
     Stream,
+    Timer,
     check_group,
     check_id_page,
     check_page,
@@ -30,10 +31,22 @@ from hitherto.application.records import (
 from hitherto.errors import HithertoError
 from hitherto.infrastructure.batching import GroupCommit, Outcome
 from hitherto.infrastructure.sql import named_queries
-from hitherto.infrastructure.sqlite.appending import write, write_batch, write_history
+from hitherto.infrastructure.sqlite.alongside import write_alongside
+from hitherto.infrastructure.sqlite.appending import time_text, write, write_batch, write_history
+from hitherto.infrastructure.sqlite.checkpoints import SqliteCheckpoints
 from hitherto.infrastructure.sqlite.connections import Connections, problems
 from hitherto.infrastructure.sqlite.inspecting import inspect
+from hitherto.infrastructure.sqlite.reading import (
+    highest_position,
+    select,
+    snapshot_of,
+    stored_event,
+    stream_of,
+)
 from hitherto.infrastructure.sqlite.schema import schema_version
+from hitherto.infrastructure.sqlite.watching import Watch
+
+S = TypeVar("S", bound=Sequence[Any])
 
 _SQL = named_queries("hitherto.infrastructure.sqlite")
 
@@ -47,6 +60,9 @@ class SqliteStore:
         batch_size: The most appends that share a transaction.
         migrate: Whether to make or migrate the file and its tables, or only to look.
         instrumentation: Is told of batches.
+
+    Attributes:
+        checkpoints: Those of projections.
     """
 
     def __init__(
@@ -66,6 +82,8 @@ class SqliteStore:
             max_appends=batch_size,
             instrumentation=instrumentation,
         )
+        self._watch = Watch(lambda: self._connections.read(highest_position))
+        self.checkpoints = SqliteCheckpoints(self._connections)
 
     async def open(self) -> None:
         """See `EventStore.open`."""
@@ -75,27 +93,39 @@ class SqliteStore:
     async def close(self) -> None:
         """See `EventStore.close`."""
         await self._group_commit.close()
+        await self._watch.close()
         await self._connections.close()
 
-    async def append(self, appends: Sequence[Append]) -> tuple[int, ...]:
+    async def append(
+        self, appends: Sequence[Append], *, alongside: Alongside | None = None
+    ) -> tuple[int, ...]:
         """See `EventStore.append`."""
-        check_group(appends)
+        if appends or alongside is None:
+            check_group(appends)
+        if alongside is not None:
+            return await self._written(
+                lambda connection: write_alongside(connection, appends, alongside)
+            )
         if len(appends) == 1:
             return (await self._group_commit.append(appends[0]),)
-        return await self._connections.write(
+        return await self._written(
             lambda connection: tuple([write(connection, append) for append in appends])
         )
 
     async def import_events(self, events: Sequence[PlacedEvent]) -> int:
         """See `EventStore.import_events`."""
-        return await self._connections.write(lambda connection: write_history(connection, events))
+        count, position = await self._connections.write(
+            lambda connection: (write_history(connection, events), highest_position(connection))
+        )
+        self._watch.moved(position)
+        return count
 
     async def load(
         self, aggregate_id: str, *, fingerprint: str | None, to_version: int | None = None
     ) -> Stream:
         """See `EventStore.load`."""
         return await self._connections.read(
-            lambda connection: _load(connection, aggregate_id, fingerprint, to_version)
+            lambda connection: stream_of(connection, aggregate_id, fingerprint, to_version)
         )
 
     async def load_many(
@@ -105,9 +135,9 @@ class SqliteStore:
 
         def work(connection: apsw.Connection) -> dict[str, Stream]:
             return {
-                each: _load(connection, each, fingerprint, None)
+                each: stream_of(connection, each, fingerprint, None)
                 for each in aggregate_ids
-                if _rows(connection, _SQL["head"], (each,))
+                if select(connection, _SQL["head"], (each,))
             }
 
         return await self._connections.read(work)
@@ -125,8 +155,8 @@ class SqliteStore:
         check_range(from_version, to_version, limit)
         query = _SQL["read_backward" if backward else "read_forward"]
         bounds = (aggregate_id, from_version, to_version or MAX_VERSION, limit or -1)
-        rows = await self._connections.read(lambda connection: _rows(connection, query, bounds))
-        return [_stored_event(row) for row in rows]
+        rows = await self._connections.read(lambda connection: select(connection, query, bounds))
+        return [stored_event(row) for row in rows]
 
     async def read_all(
         self,
@@ -145,10 +175,10 @@ class SqliteStore:
         bindings = (after, *(json.dumps(list(types)) for types in given.values()), limit)
 
         def work(connection: apsw.Connection) -> tuple[list[Any], int]:
-            return _rows(connection, query, bindings), _watermark(connection)
+            return select(connection, query, bindings), highest_position(connection)
 
         rows, watermark = await self._connections.read(work)
-        events = [_stored_event(row) for row in rows]
+        events = [stored_event(row) for row in rows]
         full = len(events) == limit
         return LogPage(
             events=events, checkpoint=events[-1].position if full else max(after, watermark)
@@ -162,7 +192,43 @@ class SqliteStore:
 
     async def watermark(self) -> int:
         """See `EventStore.watermark`."""
-        return await self._connections.read(_watermark)
+        return await self._connections.read(highest_position)
+
+    async def wait(self, after: int) -> int:
+        """See `EventStore.wait`."""
+        return await self._watch.wait(after)
+
+    async def handled(self, scope: str, keys: Sequence[str]) -> Collection[str]:
+        """See `EventStore.handled`."""
+        bindings = (scope, json.dumps(list(keys)))
+        rows = await self._connections.read(
+            lambda connection: select(connection, _SQL["handled"], bindings)
+        )
+        return {key for (key,) in rows}
+
+    async def forget_handled(self, scope: str, *, before: datetime) -> int:
+        """See `EventStore.forget_handled`."""
+        bindings = (scope, time_text(before))
+        rows = await self._connections.write(
+            lambda connection: select(connection, _SQL["forget_handled"], bindings)
+        )
+        return len(rows)
+
+    async def due_timers(self, process: str, *, until: datetime, limit: int) -> Sequence[Timer]:
+        """See `EventStore.due_timers`."""
+        bindings = (process, time_text(until), limit)
+        rows = await self._connections.read(
+            lambda connection: select(connection, _SQL["due_timers"], bindings)
+        )
+        return [
+            Timer(
+                process=process,
+                aggregate_id=aggregate_id,
+                name=name,
+                due=datetime.fromisoformat(due),
+            )
+            for aggregate_id, name, due in rows
+        ]
 
     async def health_check(self) -> Health:
         """See `EventStore.health_check`."""
@@ -193,13 +259,15 @@ class SqliteStore:
             snapshot.fingerprint, snapshot.data, replacing,
         )  # fmt: skip
         rows = await self._connections.write(
-            lambda connection: _rows(connection, _SQL["save_snapshot"], bindings)
+            lambda connection: select(connection, _SQL["save_snapshot"], bindings)
         )
         return bool(rows)
 
     async def read_snapshot(self, aggregate_id: str) -> Snapshot | None:
         """See `SnapshotStore.read_snapshot`."""
-        return await self._connections.read(lambda connection: _snapshot(connection, aggregate_id))
+        return await self._connections.read(
+            lambda connection: snapshot_of(connection, aggregate_id)
+        )
 
     async def snapshot_ids(
         self, aggregate_type: str, *, after: str = "", limit: int = 1000
@@ -215,76 +283,19 @@ class SqliteStore:
         check_id_page(aggregate_type, after, limit)
         bindings = (aggregate_type, after, limit)
         rows = await self._connections.read(
-            lambda connection: _rows(connection, _SQL[query], bindings)
+            lambda connection: select(connection, _SQL[query], bindings)
         )
         return [aggregate_id for (aggregate_id,) in rows]
 
     async def _write_alone(self, append: Append) -> int:
-        return await self._connections.write(lambda connection: write(connection, append))
+        (position,) = await self._written(lambda connection: (write(connection, append),))
+        return position
 
     async def _write_batch(self, appends: Sequence[Append]) -> Sequence[Outcome]:
-        return await self._connections.write(lambda connection: write_batch(connection, appends))
+        return await self._written(lambda connection: write_batch(connection, appends))
 
-
-def _rows(connection: apsw.Connection, query: str, bindings: Sequence[Any]) -> list[Any]:
-    return list(connection.execute(query, tuple(bindings)))
-
-
-def _watermark(connection: apsw.Connection) -> int:
-    return int(_rows(connection, _SQL["watermark"], ())[0][0])
-
-
-def _load(
-    connection: apsw.Connection, aggregate_id: str, fingerprint: str | None, to_version: int | None
-) -> Stream:
-    snapshot = _snapshot(connection, aggregate_id) if fingerprint is not None else None
-    last = to_version or MAX_VERSION
-    if snapshot is not None and snapshot.version > last:
-        snapshot = None
-    usable = snapshot is not None and snapshot.fingerprint == fingerprint
-    first = snapshot.version if snapshot is not None and usable else 1
-    return Stream(
-        snapshot=snapshot if usable else None,
-        unusable=snapshot.version if snapshot is not None and not usable else None,
-        events=_rows(connection, _SQL["load"], (aggregate_id, first, last)),
-    )
-
-
-def _snapshot(connection: apsw.Connection, aggregate_id: str) -> Snapshot | None:
-    rows = _rows(connection, _SQL["read_snapshot"], (aggregate_id,))
-    if not rows:
-        return None
-    _, aggregate_type, version, fingerprint, data = rows[0]
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        text = ""  # It cannot be decoded either, so the snapshot is passed over.
-    if not isinstance(version, int):  # SQLite keeps what it is given.
-        version, text = 0, ""
-    return Snapshot(
-        aggregate_id=aggregate_id,
-        aggregate_type=aggregate_type,
-        version=version,
-        fingerprint=fingerprint,
-        data=text,
-    )
-
-
-def _stored_event(row: Sequence[Any]) -> StoredEvent:
-    (
-        position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
-        version, data, metadata, occurred_at, stored_at,
-    ) = row  # fmt: skip
-    return StoredEvent(
-        position=position,
-        event_id=UUID(event_id),
-        event_type=event_type,
-        schema_version=schema_version,
-        aggregate_id=aggregate_id,
-        aggregate_type=aggregate_type,
-        version=version,
-        data=data,
-        metadata=metadata,
-        occurred_at=datetime.fromisoformat(occurred_at),
-        stored_at=datetime.fromisoformat(stored_at),
-    )
+    async def _written(self, work: Callable[[apsw.Connection], S]) -> S:
+        """Write something that gives positions, and tell those who wait for them."""
+        outcomes = await self._connections.write(work)
+        self._watch.moved(max([each for each in outcomes if isinstance(each, int)], default=0))
+        return outcomes

@@ -2,6 +2,7 @@
 
 import pytest
 
+from hitherto.testing.store_contract.alongside import AlongsideContract, TimerContract
 from hitherto.testing.store_contract.appends import AppendContract, GroupContract
 from hitherto.testing.store_contract.content import ContentContract
 from hitherto.testing.store_contract.imports import ImportContract
@@ -13,16 +14,20 @@ from hitherto.testing.store_contract.races import RaceContract
 from hitherto.testing.store_contract.reads import ReadContract
 from hitherto.testing.store_contract.repeats import RepeatContract
 from hitherto.testing.store_contract.snapshots import SnapshotContract
+from hitherto.testing.store_contract.waiting import WaitContract
 
 
 class StoreContract(
     AppendContract,
     GroupContract,
     RepeatContract,
+    AlongsideContract,
+    TimerContract,
     ImportContract,
     ReadContract,
     LoadContract,
     LogContract,
+    WaitContract,
     SnapshotContract,
     ContentContract,
     RaceContract,

@@ -10,7 +10,7 @@ from uuid import UUID
 import uuid_utils.compat
 
 from hitherto.application.ports import Backend
-from hitherto.application.records import Append, NewEvent, Snapshot, StoredEvent
+from hitherto.application.records import Append, NewEvent, PlacedEvent, Snapshot, StoredEvent
 from hitherto.errors import AggregateVersionConflict
 
 NOON = datetime(2024, 2, 29, 12, 30, 15, 123456, UTC)
@@ -56,6 +56,21 @@ def append_to(
         aggregate_type=type,
         expected_version=after,
         events=tuple(events),
+    )
+
+
+def placed(aggregate_id: str, version: int, *, type: str = "Thing") -> PlacedEvent:
+    """An event of a history."""
+    return PlacedEvent(
+        event_id=new_id(),
+        event_type="Happened",
+        schema_version=1,
+        data=f'{{"version":{version}}}',
+        metadata=None,
+        occurred_at=NOON,
+        aggregate_id=aggregate_id,
+        aggregate_type=type,
+        version=version,
     )
 
 

@@ -1,0 +1,266 @@
+"""`Handling`: a projection's events, batch by batch, one by one where one fails."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hitherto.application.checkpoints import Generation, ParkedEvent
+from hitherto.application.logging import log_event
+from hitherto.application.membership import Held, Membership, lowest
+from hitherto.application.projection import Projection, Recorded
+from hitherto.application.selection import Page, Selection
+from hitherto.application.steps import Steps, Transactions
+from hitherto.application.store import Store
+from hitherto.errors import HandlerFailed, Unavailable
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0  # seconds between attempts at one event
+_DIED = "its worker ended while it handled the event"
+
+
+class Handling:
+    """Handles events of the partitions that a worker holds.
+
+    An attempt is counted in the store before it is made, so one that ends its process counts too.
+    A batch that failed, or that nobody ended, is handled anew event by event. An event that has
+    had all of its attempts is parked, and with it the later ones of its aggregate.
+
+    Args:
+        store: Where the events are.
+        projection: Handles them.
+        generation: Of the projection.
+        members: What is held.
+        transactions: Where a step is committed.
+        attempts: How often an event is tried.
+        lease: Seconds for which a step renews the leases.
+
+    Attributes:
+        reached: The position up to which everything was seen; checkpoints may be behind it for a
+            moment, where nothing concerned the projection.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        projection: Projection[Any],
+        generation: Generation,
+        members: Membership,
+        *,
+        selection: Selection,
+        transactions: Transactions,
+        attempts: int,
+        lease: float,
+    ) -> None:
+        self.reached = 0
+        self._store = store
+        self._projection = projection
+        self._generation = generation
+        self._members = members
+        self._selection = selection
+        self._checkpoints = store.backend.checkpoints
+        self._steps = Steps(store, projection, generation, transactions, lease)
+        self._attempts = attempts
+        self._following: Mapping[int, Held] = {}
+        self._parked: set[str] = set()
+        self._hooks = store.instrumentation
+
+    @property
+    def handled(self) -> int:
+        """Events handled so far."""
+        return self._steps.handled
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a checkpoint is behind what was seen."""
+        return any(each.position < self.reached for each in self._held().values())
+
+    async def start(self) -> None:
+        """Learn which aggregates have events set aside, and try those that are to be tried."""
+        self._following = dict(self._members.held)
+        self.reached = lowest(self._following)
+        parked = await self._checkpoints.parked(self._generation.name, self._generation.number)
+        self._parked = {each.aggregate_id for each in parked}
+        if self._members.retry:
+            self._members.retry = False
+            await self._retry([each for each in parked if each.partition in self._following])
+
+    async def handle(self, page: Page[Recorded]) -> None:
+        """Handle a page, and move the checkpoints to its end.
+
+        Where nothing concerns the projection, and more may come at once, that is left to `save`.
+        """
+        held = self._held()
+        events = [each for each in page.events if self._is_due(each, held)]
+        self.reached = page.checkpoint
+        if not events and not page.full:
+            return
+        for part, silent, position in self._by_silence(events, held, page.checkpoint):
+            await self._handle(part, held, position, silent=silent, more=page.full)
+
+    async def save(self) -> None:
+        """Move the checkpoints to what was seen."""
+        await self._steps.advance([], self._held(), self.reached)
+
+    def _held(self) -> dict[int, Held]:
+        """What is held of what was held when reading began; the rest may have been read past."""
+        held = self._members.held
+        return {each: one for each, one in self._following.items() if held.get(each) is one}
+
+    def _is_due(self, recorded: Recorded, held: Mapping[int, Held]) -> bool:
+        one = held.get(self._partition(recorded))
+        return one is not None and recorded.position > one.position
+
+    def _partition(self, recorded: Recorded) -> int:
+        return self._generation.partition_of(recorded.aggregate_id)
+
+    def _by_silence(
+        self, events: Sequence[Recorded], held: Mapping[int, Held], end: int
+    ) -> list[tuple[Sequence[Recorded], bool, int]]:
+        """The events whose side effects an earlier generation did, and the others."""
+        if self._generation.state == "filling":
+            return [(events, True, end)]
+        until = max((each.silent_until for each in held.values()), default=0)
+        count = sum(1 for each in events if each.position <= until)
+        if not count:
+            return [(events, False, end)]
+        if count == len(events):
+            return [(events, True, end)]
+        return [(events[:count], True, events[count - 1].position), (events[count:], False, end)]
+
+    async def _handle(
+        self,
+        events: Sequence[Recorded],
+        held: Mapping[int, Held],
+        position: int,
+        *,
+        silent: bool,
+        more: bool,
+    ) -> None:
+        parked = [self._waiting(each) for each in events if each.aggregate_id in self._parked]
+        rest = [each for each in events if each.aggregate_id not in self._parked]
+        if all(not each.attempts or each.begun for each in held.values()):
+            try:
+                await self._steps.begin(held if rest else {})
+                await self._steps.advance(
+                    rest, held, position, parked=parked, silent=silent, more=more
+                )
+            except HandlerFailed as failure:
+                self._tell_failed(failure, events=len(rest))
+            else:
+                return
+        for each in events:
+            await self._handle_one(each, held, silent=silent)
+        await self._steps.advance([], held, position)
+
+    async def _handle_one(
+        self, recorded: Recorded, held: Mapping[int, Held], *, silent: bool
+    ) -> None:
+        """Try one event until it is handled, or has had its attempts."""
+        partition = self._partition(recorded)
+        one = held[partition]
+        own = {partition: one}
+        error, pause = _DIED, _FIRST_PAUSE
+        tries = max(one.attempts - 1, 0)  # The first that was counted can have been a batch's.
+        while recorded.aggregate_id not in self._parked:
+            if tries >= self._attempts:
+                await self._park(recorded, own, tries, error)
+                return
+            await self._steps.begin(own)  # not again after an outage, which is no fault of its
+            try:
+                await self._steps.advance([recorded], own, recorded.position, silent=silent)
+            except HandlerFailed as failure:
+                one.begun = False
+                tries += 1
+                error = _told(failure)
+                self._tell_failed(failure, position=recorded.position, attempt=tries)
+                await self._members.attend()  # It may have failed because it holds this no more.
+                if tries < self._attempts:
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                return
+        await self._steps.advance([], own, recorded.position, parked=[self._waiting(recorded)])
+
+    async def _park(
+        self, recorded: Recorded, own: Mapping[int, Held], tries: int, error: str
+    ) -> None:
+        parked = self._set_aside(recorded, attempts=tries, error=error)
+        await self._steps.advance([], own, recorded.position, parked=[parked])
+        self._parked.add(recorded.aggregate_id)
+        self._hooks.event_parked(self._projection.name)
+        self._log(
+            logging.ERROR,
+            "event_parked",
+            event_type=recorded.event_type,
+            aggregate_id=recorded.aggregate_id,
+            position=recorded.position,
+            attempts=tries,
+            error=error,
+        )
+
+    async def _retry(self, parked: Sequence[ParkedEvent]) -> None:
+        """Try events that were set aside, of each aggregate in order, until one fails."""
+        due = {each.aggregate_id for each in parked if each.retry}
+        failed: set[str] = set()
+        for each in parked:
+            if each.aggregate_id in failed:
+                await self._keep_waiting(each)
+            elif each.aggregate_id in due and not await self._retry_one(each):
+                failed.add(each.aggregate_id)
+        self._parked -= due - failed
+
+    async def _keep_waiting(self, parked: ParkedEvent) -> None:
+        own = {parked.partition: self._following[parked.partition]}
+        (one,) = own.values()
+        await self._steps.advance([], own, one.position, parked=[parked])
+
+    async def _retry_one(self, parked: ParkedEvent) -> bool:
+        (stored,) = await self._store.backend.read(
+            parked.aggregate_id, from_version=parked.version, limit=1
+        )
+        recorded = self._selection.decode(stored)
+        own = {parked.partition: self._following[parked.partition]}
+        (one,) = own.values()
+        counted = self._set_aside(recorded, attempts=parked.attempts + 1, error=_DIED)
+        await self._steps.advance([], own, one.position, parked=[counted])
+        try:
+            await self._steps.advance([recorded], own, one.position, unparked=[parked.position])
+        except Unavailable:
+            await self._steps.advance([], own, one.position, parked=[parked])
+            await self._checkpoints.retry_parked(parked.name, parked.aggregate_id, skip=False)
+            raise
+        except HandlerFailed as failure:
+            self._tell_failed(failure, position=parked.position, attempt=counted.attempts)
+            again = self._set_aside(recorded, attempts=counted.attempts, error=_told(failure))
+            await self._steps.advance([], own, one.position, parked=[again])
+            return False
+        return True
+
+    def _waiting(self, recorded: Recorded) -> ParkedEvent:
+        return self._set_aside(recorded, attempts=0, error=None)
+
+    def _set_aside(self, recorded: Recorded, *, attempts: int, error: str | None) -> ParkedEvent:
+        return ParkedEvent(
+            name=self._generation.name,
+            generation=self._generation.number,
+            partition=self._partition(recorded),
+            position=recorded.position,
+            event_id=recorded.event_id,
+            event_type=recorded.event_type,
+            aggregate_id=recorded.aggregate_id,
+            version=recorded.version,
+            attempts=attempts,
+            error=error,
+        )
+
+    def _tell_failed(self, failure: HandlerFailed, **values: object) -> None:
+        self._log(logging.WARNING, "projection_failed", error=_told(failure), **values)
+
+    def _log(self, level: int, event: str, **values: object) -> None:
+        name = self._projection.name
+        log_event(self._store.logger, level, event, projection=name, **values)
+
+
+def _told(failure: HandlerFailed) -> str:
+    cause = failure.__cause__ or failure
+    return f"{type(cause).__name__}: {cause}"

@@ -1,0 +1,330 @@
+"""`Reactions`: gives events and timers to a process, and carries out what it decides, once."""
+
+import asyncio
+import hashlib
+import logging
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+from hitherto.application.codec import decoded_metadata
+from hitherto.application.commands import CommandBus, Target
+from hitherto.application.logging import log_event
+from hitherto.application.projection import Batch, Projection, Recorded
+from hitherto.application.records import Alongside, Timer
+from hitherto.application.repository import Repository
+from hitherto.application.saving import append, prepare, settle
+from hitherto.application.selection import Selection
+from hitherto.application.store import Store, utc_now
+from hitherto.domain.aggregate import Aggregate
+from hitherto.domain.identifiers import MAX_LENGTH, check_identifier
+from hitherto.domain.metadata import Metadata
+from hitherto.domain.process import Process
+from hitherto.errors import (
+    AggregateLocked,
+    AggregateNotFound,
+    AggregateVersionConflict,
+    AlreadyHandled,
+    EventStoreUnavailable,
+)
+
+P = TypeVar("P", bound=Process[Any])
+
+_ATTEMPTS = 10
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.2  # seconds
+_TIMERS = 500  # in a transaction
+_LOOK_EVERY, _SOON = 1.0, 0.05  # seconds between two looks for timers
+_FIRST_REST, _LONGEST_REST = timedelta(seconds=5), timedelta(hours=1)  # after a timer has failed
+_REMEMBER = timedelta(days=1)  # longer than any worker is frozen, and then goes on
+_FORGET_EVERY = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cause(Generic[P]):
+    """An event or a timer that an instance reacts to.
+
+    Attributes:
+        key: Marks it as handled.
+        instance: The id of the instance.
+        react: Has that react.
+        metadata: Of what is recorded due to it.
+        timer: The one that fires.
+    """
+
+    key: str
+    instance: str
+    react: Callable[[P], None]
+    metadata: Metadata
+    timer: Timer | None = None
+
+
+class Reactions(Projection[None], Generic[P], name="reactions", elsewhere=True):
+    """Runs a process, in a `ProjectionWorker`: events in, commands out, each cause once.
+
+    What a batch of events leads to is one transaction: the process's own events, those of the
+    aggregates that are commanded, its timers, and a mark for each event. An event whose mark is
+    there is not given again, whatever crashed, and whoever has taken over meanwhile. If a
+    command is refused, that raises, and the event is tried again and at last set aside::
+
+        bus = CommandBus(store)
+        bus.route(SendReminder, orders, id=…, run=…)
+        await ProjectionWorker(store, Reactions(store, Reminder, bus)).run()
+
+    Timers fire when every event that was stored before has been handled. Time is `store.clock`.
+
+    The events that it leads to have the id of their cause as causation id, its correlation id,
+    or else its id, and the process's name as actor.
+
+    Args:
+        store: An open store.
+        process: The process class.
+        bus: Knows what each command is for. Its middleware is not asked, for the commands are
+            carried out here, all in one transaction.
+    """
+
+    def __init__(self, store: Store, process: type[P], bus: CommandBus) -> None:
+        self.name = process.definition.aggregate_type
+        self.events = process.reacts_to
+        self._store = store
+        self._process = process
+        self._bus = bus
+        self._repository = Repository(store, process)
+        self._selection = Selection(store, self.events)
+        self._decode_metadata = store.codec.decoder(dict[str, Any])
+        self._events_scope = check_identifier("the process's scope", f"process:{self.name}")
+        self._timers_scope = check_identifier("the timers' scope", f"timer:{self.name}")
+        self._moment: tuple[datetime, int] | None = None
+        self._resting: dict[str, tuple[datetime, timedelta]] = {}
+        self._forgot_at: datetime | None = None
+
+    async def handle(self, events: Sequence[Recorded], batch: Batch[None]) -> None:  # noqa: ARG002
+        """React to events; see `Projection`."""
+        await self._once(self._events_scope, [self._cause_of(each) for each in events])
+
+    async def caught_up(self) -> float:
+        """Fire some of the timers that are due, where all events of before have been handled."""
+        anew = self._moment is None
+        if self._moment is None:
+            self._moment = self._store.clock(), await self._store.watermark()
+        until, watermark = self._moment
+        if await self._is_behind(watermark):
+            return _SOON
+        if await self._fire_due(until):
+            return 0
+        self._moment = None
+        await self._forget()
+        return _LOOK_EVERY if anew else 0
+
+    async def _is_behind(self, watermark: int) -> bool:
+        """Whether an event up to there is not handled: others may be slower, if work is spread."""
+        position = await self._store.backend.checkpoints.position(self.name) or 0
+        page = await self._selection.read(position, 1)
+        return page.full and page.checkpoint <= watermark
+
+    async def _once(self, scope: str, causes: Sequence[_Cause[P]]) -> None:
+        """React to those causes that nobody has reacted to."""
+        pause = _FIRST_PAUSE
+        for left in reversed(range(_ATTEMPTS)):
+            handled = await self._store.backend.handled(scope, [each.key for each in causes])
+            fresh = [each for each in causes if each.key not in handled]
+            if not fresh:
+                return
+            try:
+                await _Turn(self._store, self._repository, self._bus).take(scope, fresh)
+            except (AlreadyHandled, AggregateVersionConflict, AggregateLocked):
+                if not left:
+                    raise
+            else:
+                return
+            await asyncio.sleep(pause * random.random())  # noqa: S311  # jitter
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _cause_of(self, recorded: Recorded) -> _Cause[P]:
+        key = str(recorded.event_id)
+        return _Cause(
+            key=key,
+            instance=self._process.instance_of(recorded),
+            react=lambda instance: instance.react(recorded),
+            metadata=self._metadata(key, recorded.metadata.correlation_id or key),
+        )
+
+    def _metadata(self, causation_id: str, correlation_id: object) -> Metadata:
+        return Metadata(
+            causation_id=causation_id, correlation_id=str(correlation_id), actor=self.name
+        )
+
+    async def _fire_due(self, until: datetime) -> bool:
+        """Fire some of the timers that are due; tells whether there may be more."""
+        timers = await self._due(until)
+        if not timers:
+            return False
+        first = {each.aggregate_id: each for each in reversed(timers)}  # It may cancel the others.
+        keys = {_key(each): each for each in first.values()}
+        handled = await self._store.backend.handled(self._timers_scope, list(keys))
+        if handled:
+            await self._drop([keys[each] for each in handled], until)
+        fresh = [timer for key, timer in keys.items() if key not in handled]
+        await self._fire(await asyncio.gather(*map(self._cause_of_timer, fresh)))
+        return True
+
+    async def _due(self, until: datetime) -> list[Timer]:
+        """Timers to fire, the earliest first; not those that have failed just now."""
+        due = await self._store.backend.due_timers(
+            self.name, until=until, limit=_TIMERS + len(self._resting)
+        )
+        now = utc_now()
+        resting = {key for key, (until, _) in self._resting.items() if until > now}
+        return [each for each in due if _key(each) not in resting]
+
+    async def _fire(self, causes: Sequence[_Cause[P]]) -> None:
+        """Fire timers, all at once; where that fails, one by one."""
+        try:
+            await self._once(self._timers_scope, causes)
+        except EventStoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  # it is the process's own, or an aggregate's
+            if len(causes) == 1:
+                self._failed(causes[0], error)
+                return
+            for each in causes:
+                await self._fire([each])
+        else:
+            for each in causes:
+                self._resting.pop(each.key, None)
+
+    def _failed(self, cause: _Cause[P], error: Exception) -> None:
+        """Let the timer rest; it stays set, and others go on."""
+        _, rest = self._resting.get(cause.key, (None, _FIRST_REST / 2))
+        rest = min(2 * rest, _LONGEST_REST)
+        self._resting[cause.key] = utc_now() + rest, rest
+        log_event(
+            self._store.logger,
+            logging.ERROR,
+            "timer_failed",
+            process=self.name,
+            timer=cause.metadata.causation_id,
+            error=f"{type(error).__name__}: {error}",
+            again_in=rest.total_seconds(),
+        )
+
+    async def _cause_of_timer(self, timer: Timer) -> _Cause[P]:
+        instance, name, due = timer.aggregate_id, timer.name, timer.due
+        assert due is not None  # noqa: S101  # it was found by its time
+        last = await self._store.backend.read(instance, backward=True, limit=1)
+        known = decoded_metadata(last[0], self._decode_metadata) if last else Metadata()
+        return _Cause(
+            key=_key(timer),
+            instance=instance,
+            react=lambda process: process.on_timer(name, due),
+            metadata=self._metadata(f"timer:{instance}:{name}", known.correlation_id or instance),
+            timer=timer,
+        )
+
+    async def _drop(self, timers: Iterable[Timer], until: datetime) -> None:
+        """Remove timers that were set again to a moment at which they have fired."""
+        standing = await self._due(until)
+        gone = [_gone(each) for each in timers if each in standing]
+        if gone:
+            await self._store.backend.append((), alongside=Alongside(timers=gone))
+
+    async def _forget(self) -> None:
+        """Drop old marks now and then. They bear the database's time, not that of `store.clock`."""
+        now = utc_now()
+        if self._forgot_at is not None and now < self._forgot_at + _FORGET_EVERY:
+            return
+        self._forgot_at = now
+        for scope in (self._events_scope, self._timers_scope):
+            await self._store.backend.forget_handled(scope, before=now - _REMEMBER)
+
+
+class _Turn(Generic[P]):
+    """One try to react to some causes, on aggregates as they are stored now."""
+
+    def __init__(self, store: Store, repository: Repository[P], bus: CommandBus) -> None:
+        self._store = store
+        self._repository = repository
+        self._bus = bus
+        self._loaded: dict[str, tuple[Repository[Any], Aggregate[Any]]] = {}
+        self._timers: dict[tuple[str, str], datetime | None] = {}
+
+    async def take(self, scope: str, causes: Sequence[_Cause[P]]) -> None:
+        """Have the instances react, carry out what they send, and store it all at once."""
+        ids = [each.instance for each in causes]
+        await self._load([Target(self._repository, each, True, _nothing) for each in ids])
+        sent = [(target, each.metadata) for each in causes for target in self._react(each)]
+        await self._load([target for target, _ in sent])
+        for target, metadata in sent:
+            _, aggregate = self._loaded[target.aggregate_id]
+            target.repository._check_own(aggregate)
+            target.run(aggregate)
+            self._envelop(aggregate, metadata)
+        await self._append(scope, [each.key for each in causes])
+
+    def _react(self, cause: _Cause[P]) -> list[Target[Any]]:
+        instance: Any = self._loaded[cause.instance][1]
+        if cause.timer is not None:
+            self._timers[cause.instance, cause.timer.name] = None
+        cause.react(instance)
+        commands, timers = instance._taken()
+        for name, due in timers.items():
+            self._timers[cause.instance, name] = due
+        self._envelop(instance, cause.metadata)
+        return [self._bus.target(each) for each in commands]
+
+    def _envelop(self, aggregate: Aggregate[Any], metadata: Metadata) -> None:
+        """Give what was recorded just now the metadata of its cause."""
+        if aggregate._unsaved:
+            prepare(self._store, [aggregate], metadata)
+
+    async def _load(self, targets: Iterable[Target[Any]]) -> None:
+        """Load what is not loaded yet, of each kind in one round trip."""
+        missing: dict[Repository[Any], dict[str, Target[Any]]] = {}
+        for target in targets:
+            if target.aggregate_id not in self._loaded:
+                missing.setdefault(target.repository, {})[target.aggregate_id] = target
+        for repository, wanted in missing.items():
+            found = await repository.load_many(wanted)
+            for each, target in wanted.items():
+                aggregate = found.get(each)
+                if aggregate is None and not target.create:
+                    raise AggregateNotFound(each, repository._type)
+                self._loaded[each] = repository, aggregate or repository._new(each)
+
+    async def _append(self, scope: str, handled: Sequence[str]) -> None:
+        changed = {key: loaded for key, loaded in self._loaded.items() if loaded[1]._unsaved}
+        appends = prepare(self._store, [aggregate for _, aggregate in changed.values()], None)
+        process = self._repository._type
+        timers = [
+            Timer(process=process, aggregate_id=instance, name=name, due=due)
+            for (instance, name), due in self._timers.items()
+        ]
+        alongside = Alongside(scope=scope, handled=handled, timers=timers)
+        hooks = self._store.instrumentation
+        try:
+            await append(self._store, appends, alongside)
+        except AggregateVersionConflict as conflict:
+            _, aggregate = changed[conflict.aggregate_id]
+            hooks.concurrency_conflict(aggregate.definition.aggregate_type)
+            raise
+        for each in appends:
+            repository, aggregate = changed[each.aggregate_id]
+            events = settle(aggregate, each)
+            hooks.events_saved(each.aggregate_type, len(events))
+            await repository._snapshots.after_save(aggregate, events)
+
+
+def _nothing(_: object) -> None:
+    """What an instance is commanded: it is only loaded."""
+
+
+def _gone(timer: Timer) -> Timer:
+    return Timer(process=timer.process, aggregate_id=timer.aggregate_id, name=timer.name, due=None)
+
+
+def _key(timer: Timer) -> str:
+    """Names one firing of a timer, in no more characters than a key may have."""
+    assert timer.due is not None  # noqa: S101
+    key = f"{timer.aggregate_id}:{timer.name}:{timer.due.isoformat()}"
+    return key if len(key) <= MAX_LENGTH else hashlib.sha256(key.encode()).hexdigest()

@@ -1,0 +1,113 @@
+"""Readers of views: `DocumentReader` and `TotalsReader`."""
+
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from hitherto.application.ports import Checkpoints
+from hitherto.errors import InvalidInput
+
+D = TypeVar("D")
+
+Key = tuple[str | int | bool | None, ...]
+"""What totals are grouped by."""
+
+Amounts = Mapping[str, int | Decimal]
+"""Numbers by name."""
+
+DOCUMENTS, TOTALS = "documents", "totals"
+"""The collections of a view."""
+
+encode = msgspec.json.Encoder(decimal_format="number").encode
+decode_amounts = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
+_decode_key = msgspec.json.Decoder(list[Any]).decode
+
+
+class DocumentReader(Generic[D]):
+    """Reads the documents of a view, those of its active generation.
+
+    Args:
+        checkpoints: Where they are.
+        name: The projection's.
+        decode: Makes a document of JSON text.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, name: str, decode: Callable[[str], D]) -> None:
+        self._checkpoints = checkpoints
+        self._name = name
+        self._decode = decode
+
+    async def get(self, aggregate_id: str) -> D | None:
+        """The document of an aggregate, if there is one."""
+        found = await self._checkpoints.find_documents(self._name, DOCUMENTS, key=aggregate_id)
+        return self._decode(found[0].data or "null") if found else None
+
+    async def find(
+        self,
+        *,
+        order_by: str | None = None,
+        descending: bool = False,
+        limit: int | None = None,
+        **equal: Any,
+    ) -> dict[str, D]:
+        """Documents by aggregate id, in order.
+
+        Args:
+            order_by: A field of the documents; left out: by aggregate id.
+            descending: The greatest first.
+            limit: The most.
+            equal: Fields, and the value that each is to have.
+
+        Raises:
+            InvalidInput: The limit is below 1.
+        """
+        if limit is not None and limit < 1:
+            raise InvalidInput(f"limit={limit}: give at least 1, or None")
+        found = await self._checkpoints.find_documents(
+            self._name,
+            DOCUMENTS,
+            equal=msgspec.json.decode(encode(equal)) if equal else None,
+            order_by=order_by,
+            descending=descending,
+            limit=limit,
+        )
+        return {each.key: self._decode(each.data or "null") for each in found}
+
+
+class TotalsReader:
+    """Reads the totals of a view, those of its active generation.
+
+    Args:
+        checkpoints: Where they are.
+        name: The projection's.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, name: str) -> None:
+        self._checkpoints = checkpoints
+        self._name = name
+
+    async def all(self) -> dict[Key, Amounts]:
+        """The totals of every group that has any, by key."""
+        return await self._read(None)
+
+    async def get(self, *key: Any) -> Amounts:
+        """The totals of one group; without numbers if it has none."""
+        found = await self._read(encode(key).decode())
+        return found.get(key, {})
+
+    async def _read(self, key: str | None) -> dict[Key, Amounts]:
+        found: dict[str, list[Amounts]] = {}
+        for each in await self._checkpoints.find_documents(self._name, TOTALS, key=key):
+            found.setdefault(each.key, []).append(decode_amounts(each.data or "{}"))
+        return {tuple(_decode_key(each)): summed(parts) for each, parts in found.items()}
+
+
+def summed(parts: Iterable[Amounts]) -> dict[str, int | Decimal]:
+    """The sum of each number."""
+    total: dict[str, int | Decimal] = {}
+    for part in parts:
+        for name, amount in part.items():
+            total[name] = total.get(name, 0) + amount
+    return total

@@ -1,0 +1,95 @@
+"""What is kept of a projection: partitions, workers, parked events and documents."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from hitherto.application.checkpoints import Document, Generation, ParkedEvent
+
+
+@dataclass(slots=True)
+class Partition:
+    """The checkpoint of one part of the log, and who may move it."""
+
+    position: int = 0
+    event_id: UUID | None = None
+    handled: int = 0
+    attempts: int = 0
+    silent_until: int = 0
+    token: int = 0
+    worker: str | None = None
+    leased_until: float = 0.0
+    updated_at: datetime | None = None
+
+    def let_go(self) -> None:
+        """Nobody holds it any more."""
+        self.worker, self.leased_until = None, 0.0
+
+
+@dataclass(slots=True)
+class View:
+    """A generation that is not retired, with all that belongs to it."""
+
+    generation: Generation
+    partitions: list[Partition]
+    paused: bool = False
+    inline: bool = False
+    workers: dict[str, float] = field(default_factory=dict[str, float])
+    parked: dict[int, ParkedEvent] = field(default_factory=dict[int, ParkedEvent])
+    kept: dict[tuple[str, str, int], str] = field(default_factory=dict[tuple[str, str, int], str])
+
+    def position(self) -> int:
+        """The lowest checkpoint."""
+        return min(each.position for each in self.partitions)
+
+    def matching(self, held: Mapping[int, int]) -> list[int]:
+        """The partitions whose token is still the one that is held."""
+        return [each for each, token in held.items() if self.partitions[each].token == token]
+
+    def take(self, worker: str, now: float, count: int, mine: list[int]) -> list[int]:
+        """Take so many of the partitions that nobody holds, the lowest first."""
+        free = [
+            number
+            for number, each in enumerate(self.partitions)
+            if number not in mine and each.leased_until < now
+        ]
+        taken = free[: max(count, 0)]
+        for number in taken:
+            self.partitions[number].token += 1
+            self.partitions[number].worker = worker
+        return taken
+
+    def may_replace(self, reached: int, *, side_effects: bool) -> bool:
+        """Whether the checkpoints allow to switch to it from one that has come so far."""
+        if side_effects:
+            return max(each.position for each in self.partitions) <= reached
+        return self.position() >= reached
+
+    def fence_off(self) -> None:
+        """Whoever holds a partition has to look again."""
+        for each in self.partitions:
+            each.token += 1
+            each.let_go()
+
+    def owners(self, now: float) -> dict[str, int]:
+        """How many partitions each worker holds."""
+        found: dict[str, int] = {}
+        for each in self.partitions:
+            if each.worker is not None and each.leased_until > now:
+                found[each.worker] = found.get(each.worker, 0) + 1
+        return found
+
+    def keep(self, document: Document) -> None:
+        """Write a document, or remove it."""
+        place = (document.collection, document.key, document.partition)
+        if document.data is None:
+            self.kept.pop(place, None)
+        else:
+            self.kept[place] = document.data
+
+    def documents(self, collection: str) -> Iterator[Document]:
+        """All of a collection, in no order."""
+        for (found, key, partition), data in self.kept.items():
+            if found == collection:
+                yield Document(collection=collection, key=key, partition=partition, data=data)

@@ -1,0 +1,192 @@
+"""Publishing to NATS JetStream, on a real server."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from tests.acceptance.publishing import Arrived, Noted, PublisherSuite, note
+from tests.brokers import NatsServer
+from tests.messages import a_history, a_message
+
+from hitherto import ProjectionWorker, connect
+from hitherto.application.relay import Relay
+from hitherto.errors import MessageRefused, PublisherUnavailable
+from hitherto.infrastructure.nats import NatsPublisher
+
+pytestmark = pytest.mark.integration
+
+STREAM = "events"
+
+
+@asynccontextmanager
+async def stream_of(broker: NatsServer, **options: Any) -> AsyncIterator[JetStreamContext]:
+    client = Client()
+    await client.connect(broker.url, **options)
+    try:
+        yield JetStreamContext(client)
+    finally:
+        await client.close()
+
+
+async def arrived(broker: NatsServer) -> list[Arrived]:
+    async with stream_of(broker) as stream:
+        last = (await stream.stream_info(STREAM)).state.last_seq
+        found = [await stream.get_msg(STREAM, number + 1) for number in range(last)]
+    return [
+        Arrived(
+            str(each.subject), (each.headers or {})["Nats-Msg-Id"], json.loads(each.data or b"")
+        )
+        for each in found
+    ]
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[NatsServer]:
+    """A server with a stream in a file."""
+    server = NatsServer()
+    async with stream_of(server) as stream:
+        await stream.add_stream(name=STREAM, subjects=["events.>"], max_msg_size=50_000)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def publisher(broker: NatsServer) -> AsyncIterator[NatsPublisher]:
+    async with NatsPublisher(broker.url, timeout=1.0) as publisher:
+        yield publisher
+
+
+class TestNats(PublisherSuite):
+    async def arrived(self, broker: NatsServer) -> list[Arrived]:
+        return await arrived(broker)
+
+
+async def test_the_subject_says_what_it_is_about(
+    broker: NatsServer, publisher: NatsPublisher
+) -> None:
+    """Consumers choose by it."""
+    await publisher.publish([a_message()])
+    assert [each.address for each in await arrived(broker)] == ["events.Order.Paid"]
+
+
+async def test_each_value_in_a_subject_is_one_token(broker: NatsServer) -> None:
+    """Whatever ids and types are made of; different ones stay different."""
+    ids = ["a.b", "a b", "a%2Eb", "*", ">", "tab\tand\nline", "é🦊", "x" * 255, "🦊" * 255]
+    async with NatsPublisher(broker.url, subject="events.{aggregate_id}.{event_type}") as publisher:
+        await publisher.publish([a_message(aggregate_id=each) for each in ids])
+    found = {each.event["subject"]: each.address for each in await arrived(broker)}
+    assert set(found) == set(ids)
+    assert len(set(found.values())) == len(ids)
+    assert all(subject.count(".") == 2 for subject in found.values())
+    assert found["a.b"] == "events.a%2Eb.Paid"
+    assert found["a%2Eb"] == "events.a%252Eb.Paid"
+
+
+@pytest.mark.parametrize(
+    ("size", "reason"), [(99_900, "above NATS's max_payload"), (60_000, "stream's max_msg_size")]
+)
+async def test_a_message_that_is_too_large_is_refused_and_holds_up_its_aggregate_alone(
+    broker: NatsServer, publisher: NatsPublisher, size: int, reason: str
+) -> None:
+    """Those behind it do not overtake it; the connection goes on."""
+    large = a_message(aggregate_id="order-1", version=1, data=f'"{"x" * size}"')
+    behind = a_history("order-1", 2, start=2)
+    others = a_history("order-2", 3)
+    with pytest.raises(MessageRefused, match=reason):
+        await publisher.publish([large, *behind, *others])
+    assert [each.id for each in await arrived(broker)] == [each.id for each in others]
+
+
+async def test_a_refused_message_is_parked_with_those_behind_it(
+    broker: NatsServer, publisher: NatsPublisher
+) -> None:
+    """The relay goes on with the others."""
+    async with connect("memory:") as store:
+        await note(store, "book-1", "x" * 60_000, "behind")
+        await note(store, "book-2", "other")
+        await ProjectionWorker(store, Relay("notes", publisher, types=Noted), attempts=2).catch_up()
+        parked = await store.backend.checkpoints.parked("notes")
+        assert [(each.aggregate_id, each.version) for each in parked] == [
+            ("book-1", 1), ("book-1", 2),
+        ]  # fmt: skip
+        assert "max_msg_size" in (parked[0].error or "")
+    assert [each.event["data"] for each in await arrived(broker)] == [{"text": "other"}]
+
+
+async def test_while_the_server_is_out_no_message_counts_as_refused(broker: NatsServer) -> None:
+    """The relay is to wait, and not to count attempts."""
+    large = a_message(aggregate_id="order-1", data=f'"{"x" * 99_900}"')
+    async with NatsPublisher(broker.url, timeout=0.2) as publisher:
+        await publisher.publish([a_message()])
+        broker.suspend()
+        with pytest.raises(PublisherUnavailable, match="did not answer"):
+            await publisher.publish([large, a_message(aggregate_id="order-2")])
+        broker.resume()
+
+
+async def test_as_long_as_no_stream_takes_the_subject_it_is_an_outage(broker: NatsServer) -> None:
+    """A stream that is still to be made is no fault of the events."""
+    message = a_message()
+    async with NatsPublisher(broker.url, subject="others.{event_type}") as publisher:
+        with pytest.raises(PublisherUnavailable, match=r"no JetStream stream takes 'others\.Paid'"):
+            await publisher.publish([message])
+        async with stream_of(broker) as stream:
+            await stream.update_stream(name=STREAM, subjects=["events.>", "others.>"])
+        await publisher.publish([message])
+    assert [each.address for each in await arrived(broker)] == ["others.Paid"]
+
+
+async def test_a_stream_that_is_full_is_an_outage(
+    broker: NatsServer, publisher: NatsPublisher
+) -> None:
+    """It may have room again; the events have not done anything."""
+    async with stream_of(broker) as stream:
+        await stream.add_stream(name="small", subjects=["small.>"], max_msgs=1, discard="new")
+        async with NatsPublisher(broker.url, subject="small.{event_type}") as publisher:
+            with pytest.raises(PublisherUnavailable, match="maximum messages exceeded"):
+                await publisher.publish(a_history("order-1", 2))
+            await stream.purge_stream("small")
+            await publisher.publish([a_message()])
+
+
+@pytest.fixture
+def strict_broker() -> Iterator[NatsServer]:
+    """A server that lets nobody do everything."""
+    users = (
+        "authorization { users = ["
+        "{ user: all, password: all }, "
+        "{ user: ann, password: s3cret, permissions: { publish: 'nothing' } }] }"
+    )
+    server = NatsServer(users)
+    yield server
+    server.stop()
+
+
+async def test_what_the_server_forbids_is_told(strict_broker: NatsServer) -> None:
+    """It can be mended where the permissions are given; the relay waits until then."""
+    url = strict_broker.url.replace("//", "//ann:s3cret@")
+    async with NatsPublisher(url, timeout=0.5) as publisher:
+        with pytest.raises(PublisherUnavailable, match="permissions violation"):
+            await publisher.publish([a_message()])
+
+
+async def test_a_wrong_password_is_told_without_it(strict_broker: NatsServer) -> None:
+    """Errors are logged."""
+    url = strict_broker.url.replace("//", "//ann:wr0ng@")
+    async with NatsPublisher(url, timeout=0.5) as publisher:
+        with pytest.raises(PublisherUnavailable, match="cannot connect to NATS") as refused:
+            await publisher.publish([a_message()])
+    assert "wr0ng" not in str(refused.value)
+
+
+async def test_of_several_servers_one_that_answers_is_used(broker: NatsServer) -> None:
+    """One of a cluster may be down."""
+    gone = NatsServer()
+    gone.stop()
+    async with NatsPublisher(f"{gone.url},{broker.url}") as publisher:
+        await publisher.publish([a_message()])
+    assert len(await arrived(broker)) == 1
