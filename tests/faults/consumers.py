@@ -155,12 +155,14 @@ async def _coming_and_going(place: Place, random: Random, found: Consumed) -> As
                     found.violations.append(f"a worker ended by itself: {task.exception()!r}")
                 elif random.random() < 0.5:
                     worker.stop()
-                    await task
                     found.faults["workers stopped"] += 1
                 else:
                     task.cancel()
-                    await asyncio.wait([task])
                     found.faults["workers cancelled"] += 1
+                _, late = await asyncio.wait([task], timeout=PATIENCE)
+                if late:
+                    found.violations.append(f"a worker has not ended within {PATIENCE:g} s")
+                    task.cancel()
 
     tasks = [asyncio.create_task(lives(Random(random.random()))) for _ in range(_SHARING)]
     try:

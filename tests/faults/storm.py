@@ -17,7 +17,7 @@ from hitherto.errors import AggregateNotFound
 WRITERS = 12
 _CLIENTS = 3  # of them use hitherto; the others are other tools
 _HOLDERS = 2  # who hold transactions open that have nothing to do with the log
-_STREAMS = 4  # of each writer
+_STREAMS = 4  # of each writer, and as many that all tools share
 _LONG = 1.0  # seconds, at most, for which a transaction is held open
 _COLUMNS = (
     "event_id", "event_type", "aggregate_id", "aggregate_type", "event_version", "event_data",
@@ -107,22 +107,31 @@ class _Tool:
         """One transaction, from its begin to its end."""
         random = self._random
         if self._session is None:
-            self._session = await asyncpg.connect(self._url)
+            self._session = await asyncpg.connect(
+                self._url, server_settings={"lock_timeout": "200ms"}
+            )
         self._number += 1
         await self._session.execute("BEGIN")
         if random.random() < 0.3:  # It has an early transaction id.
             await self._session.execute("SELECT pg_current_xact_id()")
+            await asyncio.sleep(random.random() * 0.02)
         before = self._versions.copy()
-        if random.random() < 0.2:
-            await self._session.execute("SAVEPOINT s")
-            await self._append()
-            await self._session.execute("ROLLBACK TO s")
-            self._faults["savepoints rolled back"] += 1
-            self._versions = before.copy()
-        for _ in range(random.randint(1, 3)):
-            await self._append()
-            await asyncio.sleep(random.random() * 0.01)
-        await self._end(before)
+        try:
+            if random.random() < 0.2:
+                await self._session.execute("SAVEPOINT s")
+                await self._append()
+                await self._session.execute("ROLLBACK TO s")
+                self._faults["savepoints rolled back"] += 1
+                self._versions = before.copy()
+            for _ in range(random.randint(1, 3)):
+                await self._append()
+                await asyncio.sleep(random.random() * 0.01)
+        except (asyncpg.UniqueViolationError, asyncpg.LockNotAvailableError):
+            await self._session.execute("ROLLBACK")
+            self._faults["lost to another writer"] += 1
+            self._versions = before
+        else:
+            await self._end(before)
 
     async def close(self) -> None:
         """Let go of the session."""
@@ -135,7 +144,15 @@ class _Tool:
         ]  # fmt: skip
         known = self._random.random() < 0.7
         kind, event_type = ("Account", "Moved") if known else ("Thing", "Happened")
-        stream = f"{kind}-{self._name}-{self._random.randrange(_STREAMS)}"
+        shared = self._random.random() < 0.3
+        owner = "all" if shared else self._name
+        stream = f"{kind}-{owner}-{self._random.randrange(_STREAMS)}"
+        if shared:
+            self._versions[stream] = await self._session.fetchval(
+                f"""SELECT coalesce(max(event_version), 0) FROM {self._schema}.event_store
+                    WHERE aggregate_id = $1""",
+                stream,
+            )
         count = self._random.randint(1, 3)
         await self._random.choice(ways)(stream, kind, event_type, count)
         self._versions[stream] += count
@@ -150,7 +167,8 @@ class _Tool:
             [event_type] * count, [1] * count, list(range(expected + 1, expected + count + 1)),
             [self._data() for _ in range(count)], [None] * count, [datetime.now(UTC)] * count,
         )  # fmt: skip
-        assert rows[0]["last_position"] is not None
+        if rows[0]["last_position"] is None:
+            raise asyncpg.UniqueViolationError
 
     async def _insert(self, stream: str, kind: str, event_type: str, count: int) -> None:
         places = ", ".join(f"${number}" for number in range(1, len(_COLUMNS) + 1))

@@ -9,7 +9,9 @@ from hitherto.errors import HithertoError
 from hitherto.infrastructure.postgres.connections import Connections
 
 _BETWEEN = 0.005  # seconds from one announcement to the next, at the least
-_SHARE = 3  # times as long as an announcement took, for a busy server has better things to do
+_PER_EVENT = 0.0002  # seconds more for each event that it told of: a busy log costs less so
+_BUSY = 0.025  # seconds, the most that this makes
+_SHARE = 10  # times as long as an announcement took, if that is longer: the server is busy
 _HELD_BACK = 0.25  # seconds, the longest pause while somebody else's append holds it back
 _OUTAGE = 5.0  # seconds, the longest pause while the server cannot be reached
 _FAREWELL = 1.0  # seconds that the last announcement may take
@@ -68,9 +70,15 @@ class Announcer:
             last = self._closing.is_set()
             start = time.perf_counter()
             try:
-                pause = _BETWEEN if await self._look() else min(2 * pause, _HELD_BACK)
+                told = await self._look()
             except HithertoError:
                 pause = min(2 * pause, _OUTAGE)
+            else:
+                pause = (
+                    min(2 * pause, _HELD_BACK)
+                    if told is None
+                    else min(_BETWEEN + told * _PER_EVENT, _BUSY)
+                )
             if last:
                 return
             took = time.perf_counter() - start
@@ -78,8 +86,8 @@ class Announcer:
                 async with asyncio.timeout(max(pause, _SHARE * took)):
                     await self._closing.wait()
 
-    async def _look(self) -> bool:
-        """Announce the watermark; whether it has moved, or need not."""
+    async def _look(self) -> int | None:
+        """Announce the watermark; how many positions that tells of, None where it is held back."""
         pending, before = self._pending, self._announced
         async with self._connections.probe() as connection:
             watermark, held_back, *_ = await connection.fetchrow(self._query, before)
@@ -90,4 +98,5 @@ class Announcer:
         reached = watermark >= pending or not held_back
         if reached and self._pending == pending:
             self._pending = 0
-        return reached or watermark > before
+        told = max(watermark - before, 0)
+        return told if reached or told else None
