@@ -90,7 +90,8 @@ class EventStore(Protocol):
             For each append the position of its last event.
 
         Raises:
-            AlreadyHandled: A message of `alongside` was handled before; nothing was written.
+            AlreadyHandled: A message of `alongside` was handled before, or a timer does not stand
+                as given; nothing was written.
             ProjectionSuperseded: A projection of `alongside` is not run inline in that version.
             HandlerFailed: The effects of `alongside` raised; nothing was written.
             AggregateVersionConflict: An aggregate is not at its expected version.

@@ -1,10 +1,9 @@
 """`Reactions`: gives events and timers to a process, and carries out what it decides, once."""
 
 import asyncio
-import hashlib
 import logging
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -19,7 +18,7 @@ from hitherto.application.saving import append, prepare, settle
 from hitherto.application.selection import Selection
 from hitherto.application.store import Store, utc_now
 from hitherto.domain.aggregate import Aggregate
-from hitherto.domain.identifiers import MAX_LENGTH, check_identifier
+from hitherto.domain.identifiers import check_identifier
 from hitherto.domain.metadata import Metadata
 from hitherto.domain.process import Process
 from hitherto.errors import (
@@ -46,14 +45,14 @@ class _Cause(Generic[P]):
     """An event or a timer that an instance reacts to.
 
     Attributes:
-        key: Marks it as handled.
+        event_id: The event's, by which it is marked as handled; None of a timer.
         instance: The id of the instance.
         react: Has that react.
         metadata: Of what is recorded due to it.
         timer: The one that fires.
     """
 
-    key: str
+    event_id: str | None
     instance: str
     react: Callable[[P], None]
     metadata: Metadata
@@ -93,15 +92,20 @@ class Reactions(Projection[None], Generic[P], name="reactions", elsewhere=True):
         self._repository = Repository(store, process)
         self._selection = Selection(store, self.events)
         self._decode_metadata = store.codec.decoder(dict[str, Any])
-        self._events_scope = check_identifier("the process's scope", f"process:{self.name}")
-        self._timers_scope = check_identifier("the timers' scope", f"timer:{self.name}")
+        self._scope = check_identifier("the process's scope", f"process:{self.name}")
         self._moment: tuple[datetime, int] | None = None
-        self._resting: dict[str, tuple[datetime, timedelta]] = {}
+        self._resting: dict[Timer, tuple[datetime, timedelta]] = {}
         self._forgot_at: datetime | None = None
 
     async def handle(self, events: Sequence[Recorded], batch: Batch[None]) -> None:  # noqa: ARG002
         """React to events; see `Projection`."""
-        await self._once(self._events_scope, [self._cause_of(each) for each in events])
+        by_key = {str(each.event_id): each for each in events}
+
+        async def fresh() -> Sequence[_Cause[P]]:
+            handled = await self._store.backend.handled(self._scope, list(by_key))
+            return [self._cause_of(each) for key, each in by_key.items() if key not in handled]
+
+        await self._once(fresh)
 
     async def caught_up(self) -> float:
         """Fire some of the timers that are due, where all events of before have been handled."""
@@ -123,16 +127,15 @@ class Reactions(Projection[None], Generic[P], name="reactions", elsewhere=True):
         page = await self._selection.read(position, 1)
         return page.full and page.checkpoint <= watermark
 
-    async def _once(self, scope: str, causes: Sequence[_Cause[P]]) -> None:
-        """React to those causes that nobody has reacted to."""
+    async def _once(self, causes: Callable[[], Awaitable[Sequence[_Cause[P]]]]) -> None:
+        """React to those causes that nobody has reacted to; who was faster is asked each time."""
         pause = _FIRST_PAUSE
         for left in reversed(range(_ATTEMPTS)):
-            handled = await self._store.backend.handled(scope, [each.key for each in causes])
-            fresh = [each for each in causes if each.key not in handled]
+            fresh = await causes()
             if not fresh:
                 return
             try:
-                await _Turn(self._store, self._repository, self._bus).take(scope, fresh)
+                await _Turn(self._store, self._repository, self._bus).take(self._scope, fresh)
             except (AlreadyHandled, AggregateVersionConflict, AggregateLocked):
                 if not left:
                     raise
@@ -144,7 +147,7 @@ class Reactions(Projection[None], Generic[P], name="reactions", elsewhere=True):
     def _cause_of(self, recorded: Recorded) -> _Cause[P]:
         key = str(recorded.event_id)
         return _Cause(
-            key=key,
+            event_id=key,
             instance=self._process.instance_of(recorded),
             react=lambda instance: instance.react(recorded),
             metadata=self._metadata(key, recorded.metadata.correlation_id or key),
@@ -161,12 +164,7 @@ class Reactions(Projection[None], Generic[P], name="reactions", elsewhere=True):
         if not timers:
             return False
         first = {each.aggregate_id: each for each in reversed(timers)}  # It may cancel the others.
-        keys = {_key(each): each for each in first.values()}
-        handled = await self._store.backend.handled(self._timers_scope, list(keys))
-        if handled:
-            await self._drop([keys[each] for each in handled], until)
-        fresh = [timer for key, timer in keys.items() if key not in handled]
-        await self._fire(await asyncio.gather(*map(self._cause_of_timer, fresh)))
+        await self._fire(list(first.values()))
         return True
 
     async def _due(self, until: datetime) -> list[Timer]:
@@ -175,36 +173,43 @@ class Reactions(Projection[None], Generic[P], name="reactions", elsewhere=True):
             self.name, until=until, limit=_TIMERS + len(self._resting)
         )
         now = utc_now()
-        resting = {key for key, (until, _) in self._resting.items() if until > now}
-        return [each for each in due if _key(each) not in resting]
+        resting = {timer for timer, (until, _) in self._resting.items() if until > now}
+        return [each for each in due if each not in resting]
 
-    async def _fire(self, causes: Sequence[_Cause[P]]) -> None:
+    async def _fire(self, timers: Sequence[Timer]) -> None:
         """Fire timers, all at once; where that fails, one by one."""
+
+        async def standing() -> Sequence[_Cause[P]]:
+            latest = max(each.due for each in timers if each.due is not None)
+            due = set(await self._due(latest))
+            fresh = [each for each in timers if each in due]
+            return await asyncio.gather(*map(self._cause_of_timer, fresh))
+
         try:
-            await self._once(self._timers_scope, causes)
+            await self._once(standing)
         except EventStoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001  # it is the process's own, or an aggregate's
-            if len(causes) == 1:
-                self._failed(causes[0], error)
+            if len(timers) == 1:
+                self._failed(timers[0], error)
                 return
-            for each in causes:
+            for each in timers:
                 await self._fire([each])
         else:
-            for each in causes:
-                self._resting.pop(each.key, None)
+            for each in timers:
+                self._resting.pop(each, None)
 
-    def _failed(self, cause: _Cause[P], error: Exception) -> None:
+    def _failed(self, timer: Timer, error: Exception) -> None:
         """Let the timer rest; it stays set, and others go on."""
-        _, rest = self._resting.get(cause.key, (None, _FIRST_REST / 2))
+        _, rest = self._resting.get(timer, (None, _FIRST_REST / 2))
         rest = min(2 * rest, _LONGEST_REST)
-        self._resting[cause.key] = utc_now() + rest, rest
+        self._resting[timer] = utc_now() + rest, rest
         log_event(
             self._store.logger,
             logging.ERROR,
             "timer_failed",
             process=self.name,
-            timer=cause.metadata.causation_id,
+            timer=_told(timer),
             error=f"{type(error).__name__}: {error}",
             again_in=rest.total_seconds(),
         )
@@ -215,19 +220,12 @@ class Reactions(Projection[None], Generic[P], name="reactions", elsewhere=True):
         last = await self._store.backend.read(instance, backward=True, limit=1)
         known = decoded_metadata(last[0], self._decode_metadata) if last else Metadata()
         return _Cause(
-            key=_key(timer),
+            event_id=None,
             instance=instance,
             react=lambda process: process.on_timer(name, due),
-            metadata=self._metadata(f"timer:{instance}:{name}", known.correlation_id or instance),
+            metadata=self._metadata(_told(timer), known.correlation_id or instance),
             timer=timer,
         )
-
-    async def _drop(self, timers: Iterable[Timer], until: datetime) -> None:
-        """Remove timers that were set again to a moment at which they have fired."""
-        standing = await self._due(until)
-        gone = [_gone(each) for each in timers if each in standing]
-        if gone:
-            await self._store.backend.append((), alongside=Alongside(timers=gone))
 
     async def _forget(self) -> None:
         """Drop old marks now and then. They bear the database's time, not that of `store.clock`."""
@@ -235,8 +233,7 @@ class Reactions(Projection[None], Generic[P], name="reactions", elsewhere=True):
         if self._forgot_at is not None and now < self._forgot_at + _FORGET_EVERY:
             return
         self._forgot_at = now
-        for scope in (self._events_scope, self._timers_scope):
-            await self._store.backend.forget_handled(scope, before=now - _REMEMBER)
+        await self._store.backend.forget_handled(self._scope, before=now - _REMEMBER)
 
 
 class _Turn(Generic[P]):
@@ -260,12 +257,10 @@ class _Turn(Generic[P]):
             target.repository._check_own(aggregate)
             target.run(aggregate)
             self._envelop(aggregate, metadata)
-        await self._append(scope, [each.key for each in causes])
+        await self._append(scope, causes)
 
     def _react(self, cause: _Cause[P]) -> list[Target[Any]]:
         instance: Any = self._loaded[cause.instance][1]
-        if cause.timer is not None:
-            self._timers[cause.instance, cause.timer.name] = None
         cause.react(instance)
         commands, timers = instance._taken()
         for name, due in timers.items():
@@ -292,7 +287,7 @@ class _Turn(Generic[P]):
                     raise AggregateNotFound(each, repository._type)
                 self._loaded[each] = repository, aggregate or repository._new(each)
 
-    async def _append(self, scope: str, handled: Sequence[str]) -> None:
+    async def _append(self, scope: str, causes: Sequence[_Cause[P]]) -> None:
         changed = {key: loaded for key, loaded in self._loaded.items() if loaded[1]._unsaved}
         appends = prepare(self._store, [aggregate for _, aggregate in changed.values()], None)
         process = self._repository._type
@@ -300,7 +295,12 @@ class _Turn(Generic[P]):
             Timer(process=process, aggregate_id=instance, name=name, due=due)
             for (instance, name), due in self._timers.items()
         ]
-        alongside = Alongside(scope=scope, handled=handled, timers=timers)
+        alongside = Alongside(
+            scope=scope,
+            handled=[each.event_id for each in causes if each.event_id is not None],
+            fired=[each.timer for each in causes if each.timer is not None],
+            timers=timers,
+        )
         hooks = self._store.instrumentation
         try:
             await append(self._store, appends, alongside)
@@ -319,12 +319,5 @@ def _nothing(_: object) -> None:
     """What an instance is commanded: it is only loaded."""
 
 
-def _gone(timer: Timer) -> Timer:
-    return Timer(process=timer.process, aggregate_id=timer.aggregate_id, name=timer.name, due=None)
-
-
-def _key(timer: Timer) -> str:
-    """Names one firing of a timer, in no more characters than a key may have."""
-    assert timer.due is not None  # noqa: S101
-    key = f"{timer.aggregate_id}:{timer.name}:{timer.due.isoformat()}"
-    return key if len(key) <= MAX_LENGTH else hashlib.sha256(key.encode()).hexdigest()
+def _told(timer: Timer) -> str:
+    return f"timer:{timer.aggregate_id}:{timer.name}"

@@ -119,13 +119,15 @@ class Alongside(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         scope: Whose messages `handled` names.
         handled: The ids of messages that are handled by this append; each may be so once.
-        timers: Timers to set and to cancel.
+        fired: Timers that this append is the answer to: each must stand as given, and is gone.
+        timers: Timers to set and to cancel, thereafter.
         inline: Name and version of the projections that `effects` runs.
         effects: Run with the connection.
     """
 
     scope: str = ""
     handled: Sequence[str] = ()
+    fired: Sequence[Timer] = ()
     timers: Sequence[Timer] = ()
     inline: Sequence[tuple[str, int]] = ()
     effects: Effects | None = None

@@ -1,6 +1,7 @@
 """What backends have in common about projections: which generation is whose, and refusals."""
 
 from hitherto.application.checkpoints import Generation
+from hitherto.application.records import Timer
 from hitherto.errors import AlreadyHandled, HandlerFailed, LeaseLost, ProjectionSuperseded
 
 
@@ -56,3 +57,10 @@ def handler_failed(who: str, error: Exception) -> HandlerFailed:
 def already_handled(scope: str, message_id: str) -> AlreadyHandled:
     """The error for a message that an append has handled before."""
     return AlreadyHandled(f"{scope!r} has handled the message {message_id!r} before")
+
+
+def already_fired(timer: Timer) -> AlreadyHandled:
+    """The error for a timer that has fired, or was set anew or cancelled, meanwhile."""
+    return AlreadyHandled(
+        f"the timer {timer.name!r} of {timer.aggregate_id!r} is no longer set to {timer.due}"
+    )

@@ -111,7 +111,5 @@ def _at_exit() -> None:
 
 # Registered after the background loop's own, and so called before them, which wait.
 if sys.platform != "win32":
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)
 atexit.register(_at_exit)

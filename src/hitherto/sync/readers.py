@@ -20,9 +20,7 @@ class DocumentReader(Generic[D]):
 
     def get(self, aggregate_id: str) -> D | None:
         """See `hitherto.DocumentReader.get`."""
-        return self._store._run(
-            lambda: self._store._async.documents(self._view).get(aggregate_id)
-        )
+        return self._store._run(lambda: self._store._async.documents(self._view).get(aggregate_id))
 
     def find(
         self,

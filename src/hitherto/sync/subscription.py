@@ -1,7 +1,7 @@
 """`Subscription`, without await."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Self
 
 from hitherto.application import subscription as _asynchronous
@@ -68,7 +68,7 @@ class Subscription:
         """End the iteration: after the event or page that is being handled, none is given."""
         self._endless.stop()
 
-    def pages(self, limit: int = _asynchronous.PAGE) -> Iterator[Page[RecordedEvent[Event]]]:
+    def pages(self, limit: int = _asynchronous.PAGE) -> Generator[Page[RecordedEvent[Event]]]:
         """See `hitherto.Subscription.pages`."""
         while (page := self._next(limit)) is not None:
             events = list(map(self._selection.decode, page.events))

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 from hitherto.application.records import Alongside, Timer
-from hitherto.infrastructure.checkpoints import already_handled
+from hitherto.infrastructure.checkpoints import already_fired, already_handled
 
 
 class Messages:
@@ -19,11 +19,17 @@ class Messages:
         for key in alongside.handled:
             if (alongside.scope, key) in self._handled:
                 raise already_handled(alongside.scope, key)
+        for timer in alongside.fired:
+            standing = self._timers.get((timer.process, timer.aggregate_id, timer.name))
+            if standing is None or standing.due != timer.due:
+                raise already_fired(timer)
 
     def write(self, alongside: Alongside) -> None:
         """Mark the messages as handled, set and cancel the timers."""
         now = datetime.now(UTC)
         self._handled.update({(alongside.scope, key): now for key in alongside.handled})
+        for timer in alongside.fired:
+            del self._timers[timer.process, timer.aggregate_id, timer.name]
         for timer in alongside.timers:
             place = (timer.process, timer.aggregate_id, timer.name)
             self._timers.pop(place, None)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from hitherto.application.records import Alongside, Append, refusal, without_first
+from hitherto.application.records import Alongside, Append, Timer, refusal, without_first
 from hitherto.errors import InvalidInput
 from hitherto.infrastructure.batching import Outcome
 from hitherto.infrastructure.postgres.connections import Connections
@@ -220,12 +220,18 @@ def _columns(appends: Sequence[Append]) -> tuple[list[Any], ...]:
 
 
 def _extra_columns(alongside: Alongside) -> tuple[Any, ...]:
-    """What the append function takes besides: scope, messages, timers, and inline projections."""
-    due = {(each.process, each.aggregate_id, each.name): each.due for each in alongside.timers}
-    processes, instances, names = map(list, zip(*due, strict=True)) if due else ([], [], [])
+    """What the append function takes besides: messages, timers, and inline projections."""
     messages = list(dict.fromkeys(alongside.handled))
     inline = [name for name, _ in alongside.inline], [version for _, version in alongside.inline]
-    return alongside.scope, messages, processes, instances, names, list(due.values()), *inline
+    timers = (*_timer_columns(alongside.fired), *_timer_columns(alongside.timers))
+    return alongside.scope, messages, *timers, *inline
+
+
+def _timer_columns(timers: Sequence[Timer]) -> tuple[list[Any], ...]:
+    """Process, instance, name and time; of two for one timer the last counts."""
+    due = {(each.process, each.aggregate_id, each.name): each.due for each in timers}
+    places = map(list, zip(*due, strict=True)) if due else ([], [], [])
+    return *places, list(due.values())
 
 
 def _places(appends: Sequence[Append]) -> tuple[list[str], list[int], list[int]]:

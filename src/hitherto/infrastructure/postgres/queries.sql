@@ -176,7 +176,7 @@ SELECT * FROM {schema}.append_together($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 
 -- Appends that win or lose together, with marks of handled messages and with timers.
 SELECT * FROM {schema}.append_alongside(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-    $19)
+    $19, $20, $21, $22, $23)
 
 -- name: appended
 -- The events of some appends: those of each aggregate ($1) after a version ($2), up to another ($3).

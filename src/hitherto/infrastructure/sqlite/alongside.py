@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import apsw
 
 from hitherto.application.records import Alongside, Append, StoredEvent, Timer
-from hitherto.infrastructure.checkpoints import already_handled, not_inline
+from hitherto.infrastructure.checkpoints import already_fired, already_handled, not_inline
 from hitherto.infrastructure.sql import named_queries
 from hitherto.infrastructure.sqlite.appending import standing_of, time_text, write
 from hitherto.infrastructure.sqlite.generations import is_inline
@@ -32,6 +32,8 @@ def write_alongside(
     for name, version in alongside.inline:
         if not is_inline(connection, name, version):
             raise not_inline(name, version)
+    for timer in alongside.fired:
+        _fire(connection, timer)
     for timer in alongside.timers:
         _set_timer(connection, timer)
     effects = alongside.effects
@@ -46,6 +48,13 @@ def _mark_handled(connection: apsw.Connection, alongside: Alongside) -> None:
     for key in alongside.handled:
         if not select(connection, _SQL["mark_handled"], (alongside.scope, key, now)):
             raise already_handled(alongside.scope, key)
+
+
+def _fire(connection: apsw.Connection, timer: Timer) -> None:
+    due = timer.due and time_text(timer.due)
+    bindings = (timer.process, timer.aggregate_id, timer.name, due)
+    if not select(connection, _SQL["fire_timer"], bindings):
+        raise already_fired(timer)
 
 
 def _set_timer(connection: apsw.Connection, timer: Timer) -> None:

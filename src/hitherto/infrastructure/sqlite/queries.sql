@@ -54,6 +54,11 @@ DELETE FROM handled_messages WHERE scope = ? AND handled_at < ? RETURNING 1
 INSERT INTO process_timers (process, aggregate_id, name, due) VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET due = excluded.due
 
+-- name: fire_timer
+-- It is gone; no row if it does not stand as given.
+DELETE FROM process_timers WHERE process = ? AND aggregate_id = ? AND name = ? AND due = ?
+RETURNING 1
+
 -- name: cancel_timer
 DELETE FROM process_timers WHERE process = ? AND aggregate_id = ? AND name = ?
 

@@ -220,6 +220,35 @@ class TimerContract:
         await _set(backend, ("a", "reminder", None), ("b", "reminder", None))
         assert await _due(backend) == [("a", "other", NOON)]
 
+    async def test_a_timer_fires_once(self, backend: Backend) -> None:
+        """Whoever is the second to answer it has lost, with all that it wrote."""
+        timer = Timer(process="p", aggregate_id="a", name="t", due=NOON)
+        await backend.append([], alongside=Alongside(timers=[timer]))
+        answer = [append_to("a", 1)]
+        await backend.append(answer, alongside=Alongside(fired=[timer]))
+        with pytest.raises(AlreadyHandled, match="'t'"):
+            await backend.append([append_to("b", 1)], alongside=Alongside(fired=[timer]))
+        assert await versions(backend, "b") == []
+        assert await backend.due_timers("p", until=_LATER, limit=9) == []
+        assert await backend.append(answer, alongside=Alongside(fired=[timer]))  # a repeat
+
+    async def test_a_timer_that_was_set_anew_does_not_fire(self, backend: Backend) -> None:
+        """It stands for another moment now, and goes on standing."""
+        timer = Timer(process="p", aggregate_id="a", name="t", due=NOON)
+        anew = Timer(process="p", aggregate_id="a", name="t", due=_LATER)
+        await backend.append([], alongside=Alongside(timers=[timer]))
+        await backend.append([], alongside=Alongside(timers=[anew]))
+        with pytest.raises(AlreadyHandled):
+            await backend.append([], alongside=Alongside(fired=[timer]))
+        assert await backend.due_timers("p", until=_LATER, limit=9) == [anew]
+
+    async def test_a_timer_that_fires_can_be_set_again(self, backend: Backend) -> None:
+        """By its own answer, to the same moment even."""
+        timer = Timer(process="p", aggregate_id="a", name="t", due=NOON)
+        await backend.append([], alongside=Alongside(timers=[timer]))
+        await backend.append([], alongside=Alongside(fired=[timer], timers=[timer]))
+        assert await backend.due_timers("p", until=_LATER, limit=9) == [timer]
+
     async def test_of_two_for_one_timer_the_last_counts(self, backend: Backend) -> None:
         """In the order in which they are given."""
         await _set(backend, ("a", "reminder", NOON), ("a", "reminder", None))

@@ -265,6 +265,7 @@ CREATE FUNCTION {schema}.append_alongside(
     append_of int[], event_ids uuid[], event_types text[], schema_versions int[],
     versions int[], data jsonb[], metadata jsonb[], occurred_at timestamptz[],
     message_scope text, messages text[],
+    fired_processes text[], fired_instances text[], fired_names text[], fired_due timestamptz[],
     timer_processes text[], timer_instances text[], timer_names text[], timer_due timestamptz[],
     inline_names text[], inline_versions int[]
 )
@@ -319,6 +320,19 @@ BEGIN
             'version %s of %L is not run by appends: another version has taken its place, or it '
             'was reset; nothing was written: deploy the code of that version, or open the store '
             'anew', run.version, run.name);
+    END LOOP;
+
+    FOR run IN
+        SELECT t.* FROM unnest(fired_processes, fired_instances, fired_names, fired_due)
+            AS t (process, instance, name, due) ORDER BY t.process, t.instance, t.name
+    LOOP
+        DELETE FROM {schema}.process_timers AS old
+            WHERE old.process = run.process AND old.aggregate_id = run.instance
+              AND old.name = run.name AND old.due = run.due;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION USING ERRCODE = 'HH208', MESSAGE = format(
+                'the timer %L of %L is no longer set to %s', run.name, run.instance, run.due);
+        END IF;
     END LOOP;
 
     INSERT INTO {schema}.process_timers AS old (process, aggregate_id, name, due)
