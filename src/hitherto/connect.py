@@ -45,6 +45,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         snapshot_threshold: Events between automatic snapshots
             (``EVENT_STORE_SNAPSHOT_THRESHOLD``).
         schema: The PostgreSQL schema that holds the tables.
+        listen_url: Where to LISTEN for appends of other processes, straight at the PostgreSQL
+            server, where `url` leads through a pooler.
         connect_timeout: Seconds until a server that does not answer is unavailable.
         timeout: Seconds that one call of the store may take, its retries included.
         breaker_threshold: How many calls in a row must fail until the circuit breaker opens.
@@ -61,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int = 100
     snapshot_threshold: int = 100
     schema: str = "public"
+    listen_url: str | None = None
     connect_timeout: float = 10.0
     timeout: float = 30.0
     breaker_threshold: int = 5
@@ -74,13 +77,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for name in ("connect_timeout", "timeout", "breaker_cooldown"):
             _check_seconds(name, getattr(self, name))
         _check_url("url", self.url)
+        if self.listen_url is not None:
+            _check_url("listen_url", self.listen_url)
 
     def __repr__(self) -> str:
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         values = {name: getattr(self, name) for name in self.__struct_fields__}
-        return list({**values, "url": without_password(self.url)}.items())
+        listen_url = self.listen_url and without_password(self.listen_url)
+        shown = {"url": without_password(self.url), "listen_url": listen_url}
+        return list({**values, **shown}.items())
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> Self:
@@ -106,6 +113,7 @@ def connect(
     batch_size: int | None = None,
     snapshot_threshold: int | None = None,
     schema: str | None = None,
+    listen_url: str | None = None,
     connect_timeout: float | None = None,
     timeout: float | None = None,
     breaker_threshold: int | None = None,
@@ -124,10 +132,11 @@ def connect(
     Args:
         url: ``sqlite:///path``, ``postgresql://…``, ``postgres://…`` or ``memory:``; left out:
             ``DATABASE_URL``, else ``sqlite:///hitherto.db``.
-        max_connections: See `Settings`, as for the next nine; left out: the environment's.
+        max_connections: See `Settings`, as for the next ten; left out: the environment's.
         batch_size: See `Settings`.
         snapshot_threshold: See `Settings`.
         schema: See `Settings`.
+        listen_url: See `Settings`.
         connect_timeout: See `Settings`.
         timeout: See `Settings`.
         breaker_threshold: See `Settings`.
@@ -151,6 +160,7 @@ def connect(
         batch_size=batch_size,
         snapshot_threshold=snapshot_threshold,
         schema=schema,
+        listen_url=listen_url,
         connect_timeout=connect_timeout,
         timeout=timeout,
         breaker_threshold=breaker_threshold,
@@ -209,6 +219,7 @@ def _postgres(settings: Settings, hooks: Instrumentation) -> Backend:
     return PostgresStore(
         settings.url,
         schema=settings.schema,
+        listen_url=settings.listen_url,
         max_connections=settings.max_connections,
         connect_timeout=settings.connect_timeout,
         batch_size=settings.batch_size,

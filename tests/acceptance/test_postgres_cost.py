@@ -16,6 +16,7 @@ from tests.unit.domain.account import Account, Opened
 
 from hitherto import Repository, Store
 from hitherto.infrastructure.postgres import PostgresStore
+from hitherto.infrastructure.postgres.announcing import Announcer
 
 pytestmark = pytest.mark.integration
 
@@ -30,8 +31,14 @@ async def turns(postgres_url: str) -> AsyncIterator[Turns]:
 
 
 @pytest.fixture
-async def store(turns: Turns, postgres_schema: str) -> AsyncIterator[Store]:
-    """A store with one connection, all of whose statements are prepared."""
+async def store(
+    turns: Turns, postgres_schema: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Store]:
+    """A store with one connection, all of whose statements are prepared.
+
+    It announces nothing: that happens beside the appends, some time or other.
+    """
+    monkeypatch.setattr(Announcer, "appended", lambda _self, _position: None)
     async with opened(turns.url, postgres_schema, max_connections=1) as backend:
         store = Store(backend)
         accounts = Repository(store, Account, snapshot_every=None)

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from tests.acceptance.postgres_stores import opened, use_everything
+from tests.acceptance.postgres_stores import opened, use_everything, use_projections
 from tests.acceptance.postgres_writers import writers
 from tests.servers import new_schema
 
@@ -56,6 +56,7 @@ async def test_a_role_with_the_documented_grants_can_use_the_store(
         await role.grant(postgres_schema)
     async with opened(role.url, postgres_schema) as store:
         await use_everything(store)
+        await use_projections(store)
 
 
 @pytest.mark.parametrize("left_out", GRANTS)
@@ -68,6 +69,7 @@ async def test_no_documented_grant_is_superfluous(
     with pytest.raises(SchemaMismatch, match=r"permission denied .* grant this role"):
         async with opened(role.url, postgres_schema) as store:
             await use_everything(store)
+            await use_projections(store)
 
 
 async def test_a_missing_schema_is_told_with_the_remedy(

@@ -387,6 +387,39 @@ async def test_nobody_listens_where_nobody_has_waited_for_a_while(
             await until(gone)
 
 
+@pytest.mark.usefixtures("never_announced")
+async def test_who_comes_while_the_listener_is_let_go_is_not_forgotten(
+    url: str, schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes a moment to close a connection."""
+    monkeypatch.setattr(watermarks, "_LINGER", 0.0)
+    monkeypatch.setattr(watermarks, "POLL", 0.05)
+    closing, may_close, dedicated = asyncio.Event(), asyncio.Event(), Connections.dedicated
+
+    @asynccontextmanager
+    async def slow(self: Connections) -> AsyncIterator[Any]:
+        async with dedicated(self) as connection:
+            try:
+                yield connection
+            finally:
+                closing.set()
+                await may_close.wait()
+
+    monkeypatch.setattr(Connections, "dedicated", slow)
+    async with opened(url, schema) as store:
+        async with waiting(store):
+            await until(lambda: _listens(store))
+        await asyncio.wait_for(closing.wait(), SOON)
+        async with waiting(store) as task:
+            may_close.set()
+            await store.append([an_append("a")])
+            assert await asyncio.wait_for(task, SOON) == 1
+
+
+async def _listens(store: PostgresStore) -> bool:
+    return store._watermarks._listens
+
+
 async def test_an_announcer_that_cannot_announce_does_not_concern_the_append(
     url: str, schema: str, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

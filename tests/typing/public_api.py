@@ -166,3 +166,27 @@ def the_sync_face_is_typed_alike() -> None:
         counters = sync.Repository(store, Counting())
         assert_type(counters.load("c-1"), CounterState)
         assert_type(sync.Event, type[Event])
+
+
+class Owners(sync.Documents[str, AccountEvent]):
+    def evolve(self, document: str | None, recorded: RecordedEvent[AccountEvent]) -> str | None:
+        return recorded.event.owner if isinstance(recorded.event, Opened) else document
+
+
+def the_sync_face_follows_the_log(store: sync.Store, accounts: sync.Repository[Account]) -> None:
+    with store.subscribe([Opened], after=2) as events:
+        assert_type(events, sync.Subscription)
+        for recorded in events:
+            assert_type(recorded, RecordedEvent[Event])
+    worker = sync.ProjectionWorker(store, Owners(), spread=True)
+    worker.catch_up()
+    store.wait_for(Owners)
+    assert_type(store.documents(Owners), sync.DocumentReader[str])
+    assert_type(store.documents(Owners).get("a-1"), str | None)
+    assert_type(store.documents(Owners).find(limit=3), dict[str, str])
+    assert_type(sync.live(store, Owners()), Owners)
+    bus = sync.CommandBus(store, sync.log_commands(store), sync.validate_commands)
+    bus.register(str, accounts.load)
+    bus.route(int, accounts, id=str, run=lambda account, _: account.close("left"))
+    bus.route(float, sync.Repository(store, Counting()), id=str)
+    bus.send("a-1", id="once")

@@ -95,7 +95,7 @@ REFUSED = {
     "an async store given to the sync face": (
         "sync.Repository(store, User)",
         'Argument 1 to "Repository" has incompatible type "hitherto.application.store.Store"',
-        '"hitherto.application.store.Store" is not assignable to "hitherto.sync.Store"',
+        '"hitherto.application.store.Store" is not assignable to "hitherto.sync.store.Store"',
     ),
 }
 

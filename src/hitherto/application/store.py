@@ -42,7 +42,7 @@ _LONGEST_TURN = 5.0  # seconds
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.05  # seconds between looks at a checkpoint
 _TURN = 200  # events between two turns of the event loop, which reads ahead meanwhile
 
-_appended: ContextVar[Mapping[int, int]] = ContextVar(
+_appended: ContextVar[Mapping[object, int]] = ContextVar(
     "hitherto_appended", default=MappingProxyType({})
 )
 
@@ -99,6 +99,7 @@ class Store:
         self.snapshot_threshold = snapshot_threshold
         self._serializers: dict[str, Serializer[Any]] = {}
         self.inline = Inline(self, inline)
+        self._key = object()  # unlike the id of a store that is gone, never met again
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def __aenter__(self) -> Self:
@@ -258,7 +259,7 @@ class Store:
             EventStoreUnavailable: The store cannot be reached.
         """
         if position is None:
-            position = _appended.get().get(id(self), 0)
+            position = _appended.get().get(self._key, 0)
         name = projection if isinstance(projection, str) else projection.name
         try:
             async with asyncio.timeout(timeout):
@@ -274,7 +275,7 @@ class Store:
 
     def appended(self, position: int) -> None:
         """Remember what this task has appended, for `wait_for`."""
-        _appended.set({**_appended.get(), id(self): position})
+        _appended.set({**_appended.get(), self._key: position})
 
     async def import_events(
         self,

@@ -5,6 +5,7 @@ import atexit
 import os
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -22,6 +23,8 @@ class Stoppable(Protocol):
 
 S = TypeVar("S", bound=Stoppable)
 T = TypeVar("T")
+
+_PATIENCE = 5.0  # seconds that the exit waits
 
 
 class Endless:
@@ -107,9 +110,13 @@ def _in_child() -> None:
 def _at_exit() -> None:
     for each in list(_under_way):
         each.stop()
+    end = time.monotonic() + _PATIENCE
+    while _under_way and time.monotonic() < end:
+        time.sleep(0.005)
 
 
 # Registered after the background loop's own, and so called before them, which wait.
 if sys.platform != "win32":
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)
-atexit.register(_at_exit)
+# What atexit calls comes after the executors' end, without which SQLite's stores can do nothing.
+getattr(threading, "_register_atexit", atexit.register)(_at_exit)

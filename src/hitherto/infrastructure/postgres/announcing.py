@@ -11,7 +11,7 @@ from hitherto.infrastructure.postgres.connections import Connections
 _BETWEEN = 0.005  # seconds from one announcement to the next, at the least
 _PER_EVENT = 0.0002  # seconds more for each event that it told of: a busy log costs less so
 _BUSY = 0.025  # seconds, the most that this makes
-_SHARE = 10  # times as long as an announcement took, if that is longer: the server is busy
+_SHARE = 3  # times as long as an announcement took, if that is longer: the server is busy
 _HELD_BACK = 0.25  # seconds, the longest pause while somebody else's append holds it back
 _OUTAGE = 5.0  # seconds, the longest pause while the server cannot be reached
 _FAREWELL = 1.0  # seconds that the last announcement may take

@@ -230,8 +230,8 @@ def _extra_columns(alongside: Alongside) -> tuple[Any, ...]:
 def _timer_columns(timers: Sequence[Timer]) -> tuple[list[Any], ...]:
     """Process, instance, name and time; of two for one timer the last counts."""
     due = {(each.process, each.aggregate_id, each.name): each.due for each in timers}
-    places = map(list, zip(*due, strict=True)) if due else ([], [], [])
-    return *places, list(due.values())
+    processes, instances, names = map(list, zip(*due, strict=True)) if due else ([], [], [])
+    return processes, instances, names, list(due.values())
 
 
 def _places(appends: Sequence[Append]) -> tuple[list[str], list[int], list[int]]:

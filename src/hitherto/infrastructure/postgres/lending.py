@@ -52,27 +52,26 @@ class Lent:
         """
         start = time.monotonic()
         failure: Exception | None = None
+        ended = False
         try:
             result = code(self.connection)
             if inspect.isawaitable(result):
                 await result
+            ended = not self.connection.is_in_transaction()
+            # COMMIT rolls an aborted transaction back without a word; this fails in one.
+            await self.connection.execute("SELECT")
         except Exception as error:  # noqa: BLE001  # it is told apart below
             failure = error
-        if is_cut(self.connection):
+        # The driver may have met the server's farewell before the end of the connection.
+        if is_cut(self.connection) or isinstance(failure, asyncpg.InternalClientError):
             raise self._broken(time.monotonic() - start) from failure
+        if lockable and isinstance(failure, asyncpg.PostgresError) and failure.sqlstate in LOCKED:
+            raise failure
         if failure is not None:
-            if (
-                lockable
-                and isinstance(failure, asyncpg.PostgresError)
-                and failure.sqlstate in LOCKED
-            ):
-                raise failure
             raise handler_failed(self._who, failure) from failure
-        if not self.connection.is_in_transaction():
+        if ended:
             raise HandlerFailed(f"{self._who} failed: it ended its transaction")
         self.returned = True
-        # COMMIT rolls an aborted transaction back without a word; this fails in one.
-        await self.connection.execute("SELECT")
 
     def _broken(self, seconds: float) -> HithertoError:
         """The driver does not tell why; a server that had enough of waiting leaves this trace."""

@@ -86,6 +86,11 @@ class Watermarks:
                 waiter.set_exception(self._connections.closed())
 
     async def _follow(self) -> None:
+        await self._serve()
+        while self._waiters:  # They have come while the connection was being closed.
+            await self._serve()
+
+    async def _serve(self) -> None:
         """Listen, and look now and then, until nobody has waited for a while."""
         loop = asyncio.get_running_loop()
         listener = asyncio.create_task(self._listen())
