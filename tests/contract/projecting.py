@@ -16,6 +16,7 @@ from hitherto import (
     Context,
     Event,
     EventSerializationFailed,
+    EventStoreUnavailable,
     HandlerFailed,
     InvalidInput,
     Key,
@@ -354,6 +355,26 @@ class ProjectionContract:
             await asyncio.sleep(0.1)
         document = await store.documents(Accounts).get("a")
         assert document == AccountDocument(owner="ann", balance=11)
+
+    async def test_a_step_whose_answer_was_lost_is_not_taken_twice(self, store: Store) -> None:
+        """It was committed: the worker asks how far it has come, and goes on from there."""
+        checkpoints: Any = store.backend.checkpoints
+        advance, lost = checkpoints.advance, [False]
+
+        async def advance_and_lose(progress: Any, work: Any = None) -> None:
+            await advance(progress, work)
+            if progress.handled and not lost[0]:
+                lost[0] = True
+                raise EventStoreUnavailable("the answer was lost")
+
+        await deposit(store, "a", 1, 2)
+        checkpoints.advance = advance_and_lose
+        try:
+            await ProjectionWorker(store, Accounts()).catch_up()
+        finally:
+            checkpoints.advance = advance
+        assert lost[0]
+        assert await store.documents(Accounts).get("a") == AccountDocument(owner="ann", balance=3)
 
     async def test_a_spread_projection_is_shared_by_all_workers(self, store: Store) -> None:
         """Each aggregate by one of them at a time, in order, through comings and goings."""

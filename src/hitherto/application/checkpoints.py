@@ -133,12 +133,14 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         generation: Whose.
         leases: The partitions that move, with the token of each.
+        after: From where each of them moves. One that has moved meanwhile, as where the answer to
+            a step was lost that was committed, is as good as lost; what is left out may have.
         position: Where to; a committed event's position.
         handled: How many events that took, by partition; a partition without any may be left out.
         begun: Whether the worker goes on at once with what follows.
         lease: Seconds for which the leases are renewed.
         parked: Events to set aside, or to be set aside again with another error.
-        unparked: The positions of parked events that have now been handled, or are skipped.
+        unparked: The positions of parked events that have now been handled; they must be parked.
         documents: Documents to write and to remove.
     """
 
@@ -151,6 +153,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     parked: Sequence[ParkedEvent] = ()
     unparked: Sequence[int] = ()
     documents: Sequence[Document] = ()
+    after: Mapping[int, int] = {}
 
 
 class ProjectionStatus(msgspec.Struct, frozen=True, kw_only=True):

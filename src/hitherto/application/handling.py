@@ -74,8 +74,12 @@ class Handling:
         """Whether a checkpoint is behind what was seen."""
         return any(each.position < self.reached for each in self._held().values())
 
-    async def start(self) -> None:
-        """Learn which aggregates have events set aside, and try those that are to be tried."""
+    async def start(self) -> int:
+        """Learn which aggregates have events set aside, and try those that are to be tried.
+
+        Returns:
+            From where the log is to be read.
+        """
         self._following = dict(self._members.held)
         self.reached = lowest(self._following)
         parked = await self._checkpoints.parked(self._generation.name, self._generation.number)
@@ -83,6 +87,7 @@ class Handling:
         if self._members.retry:
             self._members.retry = False
             await self._retry([each for each in parked if each.partition in self._following])
+        return self.reached
 
     async def handle(self, page: Page[Recorded]) -> None:
         """Handle a page, and move the checkpoints to its end.
@@ -212,7 +217,8 @@ class Handling:
     async def _keep_waiting(self, parked: ParkedEvent) -> None:
         own = {parked.partition: self._following[parked.partition]}
         (one,) = own.values()
-        await self._steps.advance([], own, one.position, parked=[parked])
+        place = [parked.position]
+        await self._steps.advance([], own, one.position, unparked=place, parked=[parked])
 
     async def _retry_one(self, parked: ParkedEvent) -> bool:
         (stored,) = await self._store.backend.read(
@@ -222,17 +228,17 @@ class Handling:
         own = {parked.partition: self._following[parked.partition]}
         (one,) = own.values()
         counted = self._set_aside(recorded, attempts=parked.attempts + 1, error=_DIED)
-        await self._steps.advance([], own, one.position, parked=[counted])
+        place = [parked.position]
+        await self._steps.advance([], own, one.position, unparked=place, parked=[counted])
         try:
-            await self._steps.advance([recorded], own, one.position, unparked=[parked.position])
+            await self._steps.advance([recorded], own, one.position, unparked=place)
         except Unavailable:
-            await self._steps.advance([], own, one.position, parked=[parked])
             await self._checkpoints.retry_parked(parked.name, parked.aggregate_id, skip=False)
             raise
         except HandlerFailed as failure:
             self._tell_failed(failure, position=parked.position, attempt=counted.attempts)
             again = self._set_aside(recorded, attempts=counted.attempts, error=_told(failure))
-            await self._steps.advance([], own, one.position, parked=[again])
+            await self._steps.advance([], own, one.position, unparked=place, parked=[again])
             return False
         return True
 

@@ -9,7 +9,7 @@ from hitherto.application.checkpoints import Attendance, Generation, Lease
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.logging import log_event
 from hitherto.application.ports import Checkpoints
-from hitherto.errors import CheckpointInvalid, HithertoError, ProjectionError
+from hitherto.errors import CheckpointInvalid, ProjectionError
 
 _TICKS = 3  # in the time of a lease
 
@@ -89,7 +89,7 @@ class Membership:
             try:
                 await self.attend()
                 await self._observe()
-            except HithertoError as error:
+            except Exception as error:  # noqa: BLE001  # it must go on, or the leases end
                 self._log(logging.WARNING, "projection_attendance_failed", error=str(error))
 
     async def attend(self) -> None:
@@ -107,6 +107,9 @@ class Membership:
         taken = [each for each in leases if each not in self.held]
         for each in lost:
             self.held.pop(each, None)
+        for each, one in self.held.items():  # Of a step whose answer was lost, this is the answer.
+            if each in leases:
+                one.position = max(one.position, leases[each].position)
         for each in taken:
             self._take(leases[each])
         self._surplus = len(self.held) if found.paused else max(len(self.held) - found.share, 0)

@@ -325,7 +325,8 @@ class Checkpoints(Protocol):
         """Run `work` and move checkpoints in one transaction, all or nothing.
 
         Raises:
-            LeaseLost: A partition was taken over, or the generation is retired.
+            LeaseLost: A partition was taken over, or has moved; the generation is retired; or an
+                event is parked no more.
             HandlerFailed: `work` raised.
         """
         ...

@@ -331,6 +331,6 @@ def refuse_awaitable(result: object) -> None:
         if inspect.iscoroutine(result):
             result.close()
         raise TypeError(
-            "what was to decide returned an awaitable: make it a plain function, or load, await and "
-            "save yourself"
+            "what was to decide returned an awaitable: make it a plain function, or load, await "
+            "and save yourself"
         )

@@ -82,6 +82,7 @@ class Steps:
         progress = Progress(
             generation=self._generation,
             leases={each: one.token for each, one in held.items() if one.position <= position},
+            after={each: one.position for each, one in held.items()},
             position=position,
             handled=handled,
             lease=self._lease,

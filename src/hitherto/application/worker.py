@@ -177,7 +177,6 @@ class ProjectionWorker(Generic[C]):
         )
         attending = asyncio.create_task(members.keep())
         try:
-            await self._outliving(members.attend)
             while not self._stopped.is_set() and not members.over:
                 await self._outliving(lambda: self._read(generation, members, handling))
             if members.over and generation.state == "filling":
@@ -191,17 +190,16 @@ class ProjectionWorker(Generic[C]):
 
     async def _read(self, generation: Generation, members: Membership, handling: Handling) -> None:
         """Read on from the lowest checkpoint, until other partitions are held than now."""
+        await members.attend()  # Whatever went before: this tells what was committed.
         members.forget_news()
-        if self._stopped.is_set():
-            return
         await members.settle()
+        if members.over or self._stopped.is_set():
+            return
         if not members.held:
             await self._stand_by(generation, members)
             return
-        try:
+        with suppress(LeaseLost):
             await self._read_on(generation, members, handling)
-        except LeaseLost:
-            await members.attend()
 
     async def _stand_by(self, generation: Generation, members: Membership) -> None:
         """Wait for a partition, or until others have done what was to be done."""
@@ -218,11 +216,9 @@ class ProjectionWorker(Generic[C]):
     async def _read_on(
         self, generation: Generation, members: Membership, handling: Handling
     ) -> None:
-        await handling.start()
+        start = await handling.start()
         limit = await self._limit(generation)
-        async with Subscription(
-            self._store, self._selection, lowest(members.held)
-        ) as self._subscription:
+        async with Subscription(self._store, self._selection, start) as self._subscription:
             if members.has_news or self._stopped.is_set():
                 return
             await self._follow(self._subscription, generation, members, handling, limit)

@@ -138,13 +138,20 @@ class MemoryCheckpoints:
         if work is not None:
             await run(repr(generation.name), partial(work, None))
         view = self._held(generation, progress.leases)
+        moved = any(
+            view.partitions[each].position != position
+            for each, position in progress.after.items()
+            if each in progress.leases
+        )
+        if moved or not view.parked.keys() >= set(progress.unparked):
+            raise lease_lost(generation)
         self._move(view, progress)
+        for position in progress.unparked:
+            del view.parked[position]
         for parked in progress.parked:
             view.parked[parked.position] = msgspec.structs.replace(
                 parked, retry=False, parked_at=datetime.now(UTC)
             )
-        for position in progress.unparked:
-            view.parked.pop(position, None)
         for document in progress.documents:
             view.keep(document)
 

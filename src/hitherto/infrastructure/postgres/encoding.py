@@ -12,6 +12,7 @@ def progress_json(progress: Progress) -> str:
         "name": progress.generation.name,
         "generation": progress.generation.number,
         "leases": progress.leases,
+        "after": progress.after,
         "position": progress.position,
         "handled": progress.handled,
         "lease": progress.lease,

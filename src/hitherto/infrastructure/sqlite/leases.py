@@ -78,6 +78,7 @@ def advance(connection: apsw.Connection, progress: Progress) -> None:
             "partition": partition,
             "token": token,
             "position": progress.position,
+            "after": progress.after.get(partition),
             "handled": progress.handled.get(partition, 0),
             "begun": progress.begun,
             "leased_until": time.time() + progress.lease,
@@ -86,8 +87,8 @@ def advance(connection: apsw.Connection, progress: Progress) -> None:
         for partition, token in progress.leases.items()
     ]
     _change(connection, _SQL["advance"], rows, generation)
+    _change(connection, _SQL["unpark"], [(*which, each) for each in progress.unparked], generation)
     connection.executemany(_SQL["park"], [_parked(each, which, now) for each in progress.parked])
-    connection.executemany(_SQL["unpark"], [(*which, each) for each in progress.unparked])
     write_documents(connection, generation, progress.documents)
 
 

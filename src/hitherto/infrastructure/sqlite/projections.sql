@@ -84,6 +84,7 @@ SET position = max(position, :position),
     handled = handled + :handled, attempts = :begun, leased_until = :leased_until,
     updated_at = :now
 WHERE name = :name AND generation = :generation AND partition = :partition AND token = :token
+  AND position = coalesce(:after, position)
 
 -- name: park
 INSERT INTO projection_parked_events (name, generation, position, partition, event_id, event_type,

@@ -4,18 +4,22 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+import pytest
 
 from hitherto.application.checkpoints import Generation
 from hitherto.application.ports import Backend
+from hitherto.errors import LeaseLost
 from hitherto.testing.checkpoint_contract.making import (
     NAME,
     advance,
     attend,
+    document,
     hold,
     parked,
     prepare,
     rebuilt,
     some_events,
+    stored,
     tokens,
 )
 
@@ -56,6 +60,27 @@ class ParkingContract:
         await advance(backend, made, held, 0, unparked=[positions[0]])
         found = await backend.checkpoints.parked(NAME)
         assert [each.position for each in found] == positions[1:3]
+
+    async def test_it_goes_once(self, backend: Backend) -> None:
+        """Of what is parked no more nothing is written, so nothing is handled twice."""
+        made, positions = await _with_parked(backend, {"a": [1, 0]})
+        held = await hold(backend, made)
+        await advance(backend, made, held, 0, unparked=[positions[0]])
+        with pytest.raises(LeaseLost):
+            await advance(
+                backend, made, held, 0, unparked=[positions[0]], documents=[document("a", "1")]
+            )
+        assert await stored(backend) == {}
+        assert len(await backend.checkpoints.parked(NAME)) == 1
+
+    async def test_it_can_be_parked_anew_in_one_step(self, backend: Backend) -> None:
+        """Where it must be parked still."""
+        made, positions = await _with_parked(backend, {"a": [1]})
+        held = await hold(backend, made)
+        again = parked(made, positions[0], "a", attempts=6)
+        await advance(backend, made, held, 0, unparked=[positions[0]], parked=[again])
+        (found,) = await backend.checkpoints.parked(NAME)
+        assert found.attempts == 6
 
     async def test_each_generation_has_its_own(self, backend: Backend) -> None:
         """The active one's are given where none is named."""

@@ -30,6 +30,20 @@ from hitherto.testing.checkpoint_contract.making import (
 class ProgressContract:
     """A step is written whole, by who holds the partitions, and never backwards."""
 
+    async def test_a_step_is_not_taken_twice(self, backend: Backend) -> None:
+        """One whose answer was lost, and that is tried again, finds that it was taken."""
+        positions = await some_events(backend)
+        made = await prepare(backend)
+        held = await hold(backend, made)
+        after = dict.fromkeys(held, 0)
+        await advance(backend, made, held, positions[2], after=after)
+        with pytest.raises(LeaseLost):
+            await advance(
+                backend, made, held, positions[3], after=after, documents=[document("a", "1")]
+            )
+        assert await stored(backend) == {}
+        assert await backend.checkpoints.position(NAME) == positions[2]
+
     async def test_a_step_moves_the_partitions_that_are_named(self, backend: Backend) -> None:
         """The others stay; the lowest is the projection's."""
         positions = await some_events(backend)

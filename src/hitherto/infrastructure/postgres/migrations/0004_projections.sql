@@ -203,7 +203,8 @@ BEGIN
     FROM jsonb_each_text(progress -> 'leases') AS lease
     LEFT JOIN {schema}.event_store AS event ON event.global_position = reached
     WHERE c.name = projection AND c.generation = number
-      AND c.partition = lease.key::int AND c.token = lease.value::bigint;
+      AND c.partition = lease.key::int AND c.token = lease.value::bigint
+      AND c.position = coalesce((progress -> 'after' ->> lease.key)::bigint, c.position);
     GET DIAGNOSTICS moved = ROW_COUNT;
     IF moved < (SELECT count(*) FROM jsonb_object_keys(progress -> 'leases'))
         OR moved = 0 AND NOT EXISTS (
@@ -215,6 +216,16 @@ BEGIN
             'written', projection, number);
     END IF;
 
+    IF jsonb_array_length(progress -> 'unparked') > 0 THEN
+        DELETE FROM {schema}.projection_parked_events p
+        WHERE p.name = projection AND p.generation = number AND p.position IN (
+            SELECT value::bigint FROM jsonb_array_elements_text(progress -> 'unparked'));
+        GET DIAGNOSTICS moved = ROW_COUNT;
+        IF moved < jsonb_array_length(progress -> 'unparked') THEN
+            RAISE EXCEPTION USING ERRCODE = 'HH423', MESSAGE = format(
+                'an event of %L is parked no more: nothing was written', projection);
+        END IF;
+    END IF;
     IF jsonb_array_length(progress -> 'parked') > 0 THEN
         INSERT INTO {schema}.projection_parked_events AS old (
             name, generation, position, partition, event_id, event_type, aggregate_id,
@@ -227,11 +238,6 @@ BEGIN
         ON CONFLICT (name, generation, position) DO UPDATE
         SET attempts = excluded.attempts, error = excluded.error, retry = false,
             parked_at = excluded.parked_at;
-    END IF;
-    IF jsonb_array_length(progress -> 'unparked') > 0 THEN
-        DELETE FROM {schema}.projection_parked_events p
-        WHERE p.name = projection AND p.generation = number AND p.position IN (
-            SELECT value::bigint FROM jsonb_array_elements_text(progress -> 'unparked'));
     END IF;
     IF jsonb_array_length(progress -> 'documents') > 0 THEN
         INSERT INTO {schema}.projection_documents AS old (
