@@ -367,7 +367,9 @@ class ProjectionContract:
                 lost[0] = True
                 raise EventStoreUnavailable("the answer was lost")
 
-        await deposit(store, "a", 1, 2)
+        await deposit(store, "a", 1)
+        await ProjectionWorker(store, Accounts()).catch_up()
+        await deposit(store, "a", 2)
         checkpoints.advance = advance_and_lose
         try:
             await ProjectionWorker(store, Accounts()).catch_up()
