@@ -13,6 +13,7 @@ from hitherto import (
     Aggregate,
     Amounts,
     Batch,
+    CheckpointInvalid,
     Context,
     Event,
     EventSerializationFailed,
@@ -611,6 +612,207 @@ class ProjectionContract:
         assert Letters.sent == ["a:1", "a:2", "b:3"]
         assert Letters.kept == ["a:1", "a:2", "a:1", "a:2", "b:3"]
 
+    async def test_side_effects_of_a_spread_projection_are_done_once(self, store: Store) -> None:
+        """Though its partitions are not equally far when the new view takes its place."""
+
+        class Letters(Projection[Any], name="letters"):
+            sent: ClassVar[list[str]] = []
+
+            @on(side_effect=True)
+            def send(self, event: Deposited, context: Context[Any]) -> None:
+                self.sent.append(context.recorded.aggregate_id)
+
+        names = [f"account-{number}" for number in range(20)]
+        for name in names:
+            await deposit(store, name, 1)
+        checkpoints = store.backend.checkpoints
+        generation = await checkpoints.prepare(
+            "letters", version=1, partitions=64, rebuild=False, setup=lambda *_: None
+        )
+        taken = await checkpoints.attend(generation, "slow", lease=0.5, held={})
+        slow = generation.partition_of(names[0])
+        rest = {each.partition: each.token for each in taken.leases if each.partition != slow}
+        await checkpoints.release(generation, "slow", rest, leave=True)
+        worker = ProjectionWorker(store, Letters(), spread=True, lease=0.2)
+        fast = {name for name in names if generation.partition_of(name) != slow}
+        async with running(worker):
+            await until(lambda: len(Letters.sent) == len(fast))
+        await ProjectionWorker(store, Letters(), spread=True, rebuild=True).catch_up()
+        assert sorted(Letters.sent) == sorted(names)
+
+    async def test_a_side_effect_in_the_view_is_silent_when_it_is_retried(
+        self, store: Store
+    ) -> None:
+        """An event that the old view has handled, and that failed in the new one."""
+
+        class Letters(Projection[Any], name="letters"):
+            sent: ClassVar[list[str]] = []
+            fail: ClassVar[list[bool]] = []
+
+            @on(side_effect=True)
+            def send(self, event: Deposited, context: Context[Any]) -> None:
+                self.sent.append(context.recorded.aggregate_id)
+
+            @on
+            def view(self, event: Deposited, context: Context[Any]) -> None:
+                if self.fail:
+                    raise RuntimeError("no")
+
+        await deposit(store, "a", 1)
+        await ProjectionWorker(store, Letters()).catch_up()
+        Letters.fail.append(True)
+        await ProjectionWorker(store, Letters(), rebuild=True, attempts=1).catch_up()
+        Letters.fail.clear()
+        await store.backend.checkpoints.retry_parked("letters", None, skip=False)
+        await ProjectionWorker(store, Letters()).catch_up()
+        assert await store.backend.checkpoints.parked("letters") == []
+        assert Letters.sent == ["a"]
+
+    async def test_a_skip_is_heard_of_by_a_running_worker(self, store: Store) -> None:
+        """The next event of the aggregate is handled, for nothing is in front of it."""
+        seen = Seen()
+        seen.poison.add(("a", 2))
+        await deposit(store, "a", 1)
+        async with running(ProjectionWorker(store, seen, attempts=1)):
+            await until(lambda: store_parked(store))
+            await store.backend.checkpoints.retry_parked("Seen", "a", skip=True)
+            await deposit(store, "a", 2)
+            await until(lambda: seen.given == [("a", 3)])
+        assert await store.backend.checkpoints.parked("Seen") == []
+
+    async def test_an_outage_inside_a_handler_counts_nothing(self, store: Store) -> None:
+        """Nothing is parked for it, however long it takes."""
+        outages = [True] * 4
+
+        class Looking(Projection[Any]):
+            given: ClassVar[list[int]] = []
+
+            @on
+            def look(self, event: Deposited, context: Context[Any]) -> None:
+                if outages:
+                    outages.pop()
+                    raise EventStoreUnavailable("out")
+                self.given.append(event.amount)
+
+        await deposit(store, "a", 1)
+        await ProjectionWorker(store, Looking(), attempts=2).catch_up()
+        assert Looking.given == [1]
+        assert await store.backend.checkpoints.parked("Looking") == []
+
+    async def test_a_retry_that_meets_an_outage_is_made_again(self, store: Store) -> None:
+        """What somebody asked for is not forgotten."""
+        seen = Seen()
+        seen.poison.add(("a", 2))
+        await deposit(store, "a", 1)
+        await ProjectionWorker(store, seen, attempts=1).catch_up()
+        await store.backend.checkpoints.retry_parked("Seen", None, skip=False)
+        handle, outages = seen.handle, [True]
+
+        def out_once(events: Any, batch: Any) -> Any:
+            if outages:
+                outages.pop()
+                raise EventStoreUnavailable("out")
+            return handle(events, batch)
+
+        seen.poison.clear()
+        seen.handle = out_once  # type: ignore[method-assign]
+        async with running(ProjectionWorker(store, seen)):
+            await until(lambda: seen.given == [("a", 2)])
+            await until(lambda: store_unparked(store))
+
+    async def test_documents_may_be_changed_in_place(self, store: Store) -> None:
+        """Totals are of what they were before."""
+
+        class Mutable(msgspec.Struct):
+            balance: int = 0
+
+        class Balances(Totals[Mutable, Opened | Deposited]):
+            def evolve(
+                self, document: Mutable | None, recorded: RecordedEvent[Opened | Deposited]
+            ) -> Mutable:
+                document = document or Mutable()
+                if isinstance(recorded.event, Deposited):
+                    document.balance += recorded.event.amount
+                return document
+
+            def amounts(self, document: Mutable) -> dict[Key, Amounts]:
+                sign = "rich" if document.balance > 2 else "poor"
+                return {("all",): {sign: 1, "balance": document.balance}}
+
+        for amount in (1, 2, -2, 5):
+            await deposit(store, "a", amount)
+            await ProjectionWorker(store, Balances()).catch_up()
+            found = await store.totals(Balances).all()
+            assert found == await Balances().fold_totals(store)
+            assert found["all",]["nothing"] == 0
+
+    async def test_a_log_that_went_back_stops_a_running_worker(self, store: Store) -> None:
+        """It is not the log that its view tells of."""
+        await deposit(store, "a", 1, 2)
+        checkpoints: Any = store.backend.checkpoints
+        attend, restored = checkpoints.attend, [False]
+
+        async def attend_restored(*arguments: Any, **options: Any) -> Any:
+            found = await attend(*arguments, **options)
+            if not restored[0]:
+                return found
+            back = [msgspec.structs.replace(each, position=0) for each in found.leases]
+            return msgspec.structs.replace(found, leases=tuple(back))
+
+        checkpoints.attend = attend_restored
+        try:
+            async with running(ProjectionWorker(store, Seen(), lease=0.2)) as (task,):
+                await store.wait_for("Seen")
+                restored[0] = True
+                with pytest.raises(CheckpointInvalid, match="rebuild"):
+                    await asyncio.wait_for(task, 10)
+        finally:
+            checkpoints.attend = attend
+
+    async def test_an_old_rebuilder_does_not_bring_its_view_back(self, store: Store) -> None:
+        """Once a newer version is in place, it ends."""
+        await deposit(store, "a", 1)
+
+        class Newer(Accounts, name="accounts", version=2):
+            pass
+
+        async with running(ProjectionWorker(store, Accounts(), rebuild=True, lease=0.2)) as (old,):
+            await store.wait_for(Accounts)
+            await ProjectionWorker(store, Newer()).catch_up()
+            with pytest.raises(ProjectionSuperseded):
+                await asyncio.wait_for(old, 10)
+
+    async def test_stop_ends_a_worker_among_poison(self, store: Store) -> None:
+        """Between two attempts."""
+        seen = Seen()
+        for number in range(20):
+            await deposit(store, f"a{number}", 1)
+            seen.poison.add((f"a{number}", 2))
+        worker = ProjectionWorker(store, seen, attempts=100)
+        async with running(worker) as (task,):
+            await until(lambda: len(seen.attempts) > 3)
+            worker.stop()
+            await asyncio.wait_for(task, 5)
+
+    async def test_a_paused_projection_cannot_be_caught_up(self, store: Store) -> None:
+        """That is told, rather than waited for."""
+        await ProjectionWorker(store, Seen()).catch_up()
+        await store.backend.checkpoints.pause("Seen", paused=True)
+        with pytest.raises(ProjectionBehind, match="resume"):
+            await ProjectionWorker(store, Seen()).catch_up()
+
+    async def test_a_cancellation_inside_a_handler_is_its_failure(self, store: Store) -> None:
+        """It does not end the worker."""
+
+        class Cancelling(Projection[Any], elsewhere=True):
+            @on
+            async def cancelled(self, event: Deposited, context: Context[Any]) -> None:
+                raise asyncio.CancelledError
+
+        await deposit(store, "a", 1)
+        await ProjectionWorker(store, Cancelling(), attempts=1).catch_up()
+        assert len(await store.backend.checkpoints.parked("Cancelling")) == 1
+
     async def test_a_function_can_be_a_projection(self, store: Store) -> None:
         """Its annotation tells the events."""
         given: list[int] = []
@@ -626,8 +828,18 @@ class ProjectionContract:
     async def test_a_live_projection_keeps_nothing(self, store: Store) -> None:
         """It is folded now."""
         await deposit(store, "a", 1, 2)
-        seen = await live(store, Seen())
-        assert seen.given == [("a", 2), ("a", 3)]
+
+        class Sum(Projection[Any]):
+            total = 0
+
+            @on
+            def add(self, event: Deposited, context: Context[Any]) -> None:
+                self.total += event.amount
+
+        assert (await live(store, Sum())).total == 3
+        for refused in (Seen(), Accounts()):
+            with pytest.raises(InvalidInput, match="cannot be live"):
+                await live(store, refused)
         assert await store.backend.checkpoints.status() == []
 
     async def test_pause_and_resume(self, store: Store) -> None:
@@ -664,6 +876,11 @@ async def _nobody_owns(store: Store, name: str) -> bool:
 async def store_parked(store: Store) -> bool:
     """Whether an event is parked."""
     return bool(await store.backend.checkpoints.parked("Seen"))
+
+
+async def store_unparked(store: Store) -> bool:
+    """Whether no event is parked."""
+    return not await store_parked(store)
 
 
 async def _shares(store: Store, name: str, count: int) -> bool:

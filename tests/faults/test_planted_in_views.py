@@ -24,6 +24,10 @@ from tests.faults.following import main
 
 Checkpoints = checkpoints.PostgresCheckpoints
 advance = Checkpoints.advance
+
+def plant(owner, name, bug):
+    getattr(owner, name)  # Else it would grow beside what was renamed.
+    setattr(owner, name, bug)
 """
 
 
@@ -58,8 +62,8 @@ def with_tokens(self, resource):
         SELECT partition::int, token FROM {schema}.projection_checkpoints
         WHERE name = $1 AND generation = $2''')}
 
-checkpoints.Schema.queries = with_tokens
-Checkpoints.advance = advance_anyway
+plant(checkpoints.Schema, "queries", with_tokens)
+plant(Checkpoints, "advance", advance_anyway)
 """
 
 
@@ -94,8 +98,8 @@ def handle_apart(self, events, batch, handle=ledger.SqliteLedger.handle):
     die("sqlite")
     batch.connection.execute("BEGIN IMMEDIATE")
 
-Checkpoints.advance = advance_apart
-ledger.SqliteLedger.handle = handle_apart
+plant(Checkpoints, "advance", advance_apart)
+plant(ledger.SqliteLedger, "handle", handle_apart)
 """
 
 
@@ -111,7 +115,7 @@ _UNCOUNTED = """
 async def begin(self, generation, held):
     pass
 
-Checkpoints.begin = begin
+plant(Checkpoints, "begin", begin)
 """
 
 
@@ -122,14 +126,14 @@ async def test_attempts_that_are_counted_afterwards_are_found(plant: Program) ->
 
 
 _TOO_SOON = """
-async def lock(self, connection, generation):
-    return 2**62, 0
+async def see_fits(self, *arguments):
+    return 0
 
 async def read_and_stop(self, after, limit, read=selection.Selection.read):
     return msgspec.structs.replace(await read(self, after, limit), full=False)
 
-Checkpoints._lock = lock
-selection.Selection.read = read_and_stop
+plant(Checkpoints, "_see_fits", see_fits)
+plant(selection.Selection, "read", read_and_stop)
 """
 
 

@@ -1,9 +1,10 @@
 """`Handling`: a projection's events, batch by batch, one by one where one fails."""
 
-import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from hitherto.application.checkpoints import Generation, ParkedEvent
 from hitherto.application.logging import log_event
@@ -12,10 +13,19 @@ from hitherto.application.projection import Projection, Recorded
 from hitherto.application.selection import Page, Selection
 from hitherto.application.steps import Steps, Transactions
 from hitherto.application.store import Store
-from hitherto.errors import HandlerFailed, Unavailable
+from hitherto.errors import HandlerFailed
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0  # seconds between attempts at one event
 _DIED = "its worker ended while it handled the event"
+
+
+class _Part(msgspec.Struct, frozen=True):
+    """Some events of a page, and the partitions that move over them to a position."""
+
+    events: Sequence[Recorded]
+    held: Mapping[int, Held]
+    position: int
+    silent: bool
 
 
 class Handling:
@@ -62,6 +72,7 @@ class Handling:
         self._attempts = attempts
         self._following: Mapping[int, Held] = {}
         self._parked: set[str] = set()
+        self._again: dict[int, int] = {}
         self._hooks = store.instrumentation
 
     @property
@@ -82,10 +93,10 @@ class Handling:
         """
         self._following = dict(self._members.held)
         self.reached = lowest(self._following)
-        parked = await self._checkpoints.parked(self._generation.name, self._generation.number)
-        self._parked = {each.aggregate_id for each in parked}
-        if self._members.retry:
+        parked = await self._look_for_parked()
+        if self._members.retry or self._again:
             self._members.retry = False
+            parked = [self._tried_again(each) for each in parked]
             await self._retry([each for each in parked if each.partition in self._following])
         return self.reached
 
@@ -96,11 +107,11 @@ class Handling:
         """
         held = self._held()
         events = [each for each in page.events if self._is_due(each, held)]
+        if events or page.full:
+            for part in self._by_silence(events, held, page.checkpoint):
+                if not await self._handle(part, more=page.full):
+                    return
         self.reached = page.checkpoint
-        if not events and not page.full:
-            return
-        for part, silent, position in self._by_silence(events, held, page.checkpoint):
-            await self._handle(part, held, position, silent=silent, more=page.full)
 
     async def save(self) -> None:
         """Move the checkpoints to what was seen."""
@@ -120,27 +131,33 @@ class Handling:
 
     def _by_silence(
         self, events: Sequence[Recorded], held: Mapping[int, Held], end: int
-    ) -> list[tuple[Sequence[Recorded], bool, int]]:
+    ) -> Iterator[_Part]:
         """The events whose side effects an earlier generation did, and the others."""
         if self._generation.state == "filling":
-            return [(events, True, end)]
-        until = max((each.silent_until for each in held.values()), default=0)
-        count = sum(1 for each in events if each.position <= until)
-        if not count:
-            return [(events, False, end)]
-        if count == len(events):
-            return [(events, True, end)]
-        return [(events[:count], True, events[count - 1].position), (events[count:], False, end)]
+            yield _Part(events, held, end, silent=True)
+            return
+        begin = min((each.position for each in held.values()), default=0)
+        ends = {each.silent_until for each in held.values() if begin < each.silent_until < end}
+        for until in (*sorted(ends), end):
+            for silent in (True, False):
+                own = {
+                    each: one
+                    for each, one in held.items()
+                    if (one.silent_until >= until) == silent and one.position < until
+                }
+                if not own:
+                    continue
+                part = events
+                if ends or len(own) < len(held):
+                    due = [each for each in events if self._is_due(each, own)]
+                    part = [each for each in due if each.position <= until]
+                yield _Part(part, own, until, silent=silent)
 
-    async def _handle(
-        self,
-        events: Sequence[Recorded],
-        held: Mapping[int, Held],
-        position: int,
-        *,
-        silent: bool,
-        more: bool,
-    ) -> None:
+    async def _handle(self, part: _Part, *, more: bool) -> bool:
+        """Handle a part; False where the worker has to look at something else first."""
+        events, held, position, silent = part.events, part.held, part.position, part.silent
+        if any(each.aggregate_id in self._parked for each in events):
+            await self._look_for_parked()
         parked = [self._waiting(each) for each in events if each.aggregate_id in self._parked]
         rest = [each for each in events if each.aggregate_id not in self._parked]
         if all(not each.attempts or each.begun for each in held.values()):
@@ -152,24 +169,34 @@ class Handling:
             except HandlerFailed as failure:
                 self._tell_failed(failure, events=len(rest))
             else:
-                return
+                return True
         for each in events:
-            await self._handle_one(each, held, silent=silent)
+            if not await self._handle_one(each, held, silent=silent):
+                return False
         await self._steps.advance([], held, position)
+        return True
+
+    async def _look_for_parked(self) -> Sequence[ParkedEvent]:
+        """Learn which aggregates have events set aside; somebody may have dropped some."""
+        parked = await self._checkpoints.parked(self._generation.name, self._generation.number)
+        self._parked = {each.aggregate_id for each in parked}
+        return parked
 
     async def _handle_one(
         self, recorded: Recorded, held: Mapping[int, Held], *, silent: bool
-    ) -> None:
-        """Try one event until it is handled, or has had its attempts."""
+    ) -> bool:
+        """Try one event until it is handled or parked; False if there is something else to do."""
         partition = self._partition(recorded)
         one = held[partition]
         own = {partition: one}
         error, pause = _DIED, _FIRST_PAUSE
         tries = max(one.attempts - 1, 0)  # The first that was counted can have been a batch's.
         while recorded.aggregate_id not in self._parked:
+            if self._members.has_news:
+                return False
             if tries >= self._attempts:
                 await self._park(recorded, own, tries, error)
-                return
+                return True
             await self._steps.begin(own)  # not again after an outage, which is no fault of its
             try:
                 await self._steps.advance([recorded], own, recorded.position, silent=silent)
@@ -180,11 +207,12 @@ class Handling:
                 self._tell_failed(failure, position=recorded.position, attempt=tries)
                 await self._members.attend()  # It may have failed because it holds this no more.
                 if tries < self._attempts:
-                    await asyncio.sleep(pause)
+                    await self._members.news(pause)
                     pause = min(2 * pause, _LONGEST_PAUSE)
             else:
-                return
+                return True
         await self._steps.advance([], own, recorded.position, parked=[self._waiting(recorded)])
+        return True
 
     async def _park(
         self, recorded: Recorded, own: Mapping[int, Held], tries: int, error: str
@@ -227,20 +255,28 @@ class Handling:
         recorded = self._selection.decode(stored)
         own = {parked.partition: self._following[parked.partition]}
         (one,) = own.values()
+        silent = self._generation.state == "filling" or parked.position <= one.silent_until
+        self._again[parked.position] = parked.attempts
         counted = self._set_aside(recorded, attempts=parked.attempts + 1, error=_DIED)
         place = [parked.position]
         await self._steps.advance([], own, one.position, unparked=place, parked=[counted])
         try:
-            await self._steps.advance([recorded], own, one.position, unparked=place)
-        except Unavailable:
-            await self._checkpoints.retry_parked(parked.name, parked.aggregate_id, skip=False)
-            raise
+            await self._steps.advance([recorded], own, one.position, unparked=place, silent=silent)
         except HandlerFailed as failure:
             self._tell_failed(failure, position=parked.position, attempt=counted.attempts)
             again = self._set_aside(recorded, attempts=counted.attempts, error=_told(failure))
             await self._steps.advance([], own, one.position, unparked=place, parked=[again])
+            del self._again[parked.position]
             return False
+        del self._again[parked.position]
         return True
+
+    def _tried_again(self, parked: ParkedEvent) -> ParkedEvent:
+        """With what an outage has interrupted, which does not count."""
+        if parked.position not in self._again:
+            return parked
+        attempts = self._again[parked.position]
+        return msgspec.structs.replace(parked, attempts=attempts, retry=True)
 
     def _waiting(self, recorded: Recorded) -> ParkedEvent:
         return self._set_aside(recorded, attempts=0, error=None)

@@ -34,6 +34,7 @@ class Inline:
         if len({each.name for each in projections}) != len(projections):
             raise InvalidInput(f"inline: two projections bear one name: {self._names}")
         for each in projections:
+            each.check()
             cls: Any = type(each)
             if each.elsewhere or cls.gather is not Projection[Any].gather:
                 raise InvalidInput(
@@ -82,4 +83,6 @@ class Inline:
                     state="active",
                     partitions=1,
                 )
-                yield projection.handle(events, Batch(connection, generation, False, []))
+                yield projection.handle(
+                    events, Batch(connection, generation, False, [], projection.tables)
+                )

@@ -8,6 +8,7 @@ from hitherto.application.checkpoints import Generation
 from hitherto.application.projection import Batch, Projection, Recorded
 from hitherto.application.selection import Selection
 from hitherto.application.store import PAGE, Store
+from hitherto.errors import InvalidInput
 
 P = TypeVar("P", bound=Projection[Any])
 
@@ -22,14 +23,24 @@ async def live(store: Store, projection: P) -> P:
         The same projection.
 
     Raises:
+        InvalidInput: Its effects are elsewhere, or it keeps documents, which `fold` gives.
         EventSerializationFailed: An event is of a type that the code does not know.
         EventStoreUnavailable: The store cannot be reached.
     """
+    projection.check()
+    cls: Any = type(projection)
+    if projection.elsewhere or cls.gather is not Projection[Any].gather:
+        raise InvalidInput(
+            f"{projection.name!r} cannot be live: its effects are not in itself; of documents and "
+            "totals, `fold` and `fold_totals` tell what they would be"
+        )
     generation = Generation(
         name=projection.name, number=1, version=projection.version, state="active", partitions=1
     )
     async for recorded in events_now(store, projection):
-        result = projection.handle([recorded], Batch[Any](None, generation, True, []))
+        result = projection.handle(
+            [recorded], Batch[Any](None, generation, True, [], projection.tables)
+        )
         if result is not None:
             await result
     return projection

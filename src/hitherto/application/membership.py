@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from hitherto.application.checkpoints import Attendance, Generation, Lease
@@ -49,6 +50,7 @@ class Membership:
         held: The partitions that are held.
         over: Whether the generation is not what it was: it has been switched, or is retired.
         retry: Whether events that were set aside are to be tried again.
+        paused: Whether nobody is to work on it.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Membership:
         self.held: dict[int, Held] = {}
         self.over = False
         self.retry = False
+        self.paused = False
         self._checkpoints = checkpoints
         self._generation = generation
         self._worker = worker
@@ -99,19 +102,30 @@ class Membership:
 
     async def _attend(self) -> None:
         tokens = self.tokens()
+        before = {each: one.position for each, one in self.held.items()}
         found = await self._checkpoints.attend(
             self._generation, self._worker, lease=self._lease, held=tokens
         )
         leases = {lease.partition: lease for lease in found.leases}
-        lost = [each for each in tokens if each not in leases]
-        taken = [each for each in leases if each not in self.held]
+        lost = [
+            each
+            for each, token in tokens.items()
+            if each not in leases or leases[each].token != token
+        ]
         for each in lost:
             self.held.pop(each, None)
-        for each, one in self.held.items():  # Of a step whose answer was lost, this is the answer.
-            if each in leases:
-                one.position = max(one.position, leases[each].position)
+        for each, one in self.held.items():
+            lease = leases.get(each)
+            if lease is not None:
+                self._check(lease, before.get(each, 0))
+                # Of a step whose answer was lost, this is the answer.
+                one.position = max(one.position, lease.position)
+        taken = [each for each in leases if each not in self.held]
         for each in taken:
             self._take(leases[each])
+        if found.paused and not self.paused:
+            self._log(logging.INFO, "projection_paused")
+        self.paused = found.paused
         self._surplus = len(self.held) if found.paused else max(len(self.held) - found.share, 0)
         self.over = found.state != self._generation.state
         if lost or taken:
@@ -128,9 +142,11 @@ class Membership:
         self._news.set()
         self._changed()
 
-    async def news(self) -> None:
-        """Wait until something has changed."""
-        await self._news.wait()
+    async def news(self, seconds: float | None = None) -> None:
+        """Wait until something has changed, so long at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
 
     def forget_news(self) -> None:
         """What has changed so far is known."""
@@ -168,14 +184,17 @@ class Membership:
                 if found.state == "active":
                     self._hooks.projection_lag(found.name, found.lag_events, found.lag_seconds)
 
-    def _take(self, lease: Lease) -> None:
-        if not lease.intact:
+    def _check(self, lease: Lease, before: int) -> None:
+        """See that the log is the one that the checkpoint was taken of."""
+        if not lease.intact or lease.position < before:
             self._error = CheckpointInvalid(
                 f"the checkpoint of {self._generation.name!r} is at position {lease.position}, but "
-                "the log does not have the event that was there: an older copy was restored; "
+                "the log, or the checkpoint, is not what it was: an older copy was restored; "
                 "rebuild the projection"
             )
-            return
+
+    def _take(self, lease: Lease) -> None:
+        self._check(lease, 0)
         self.held[lease.partition] = Held(
             token=lease.token,
             position=lease.position,

@@ -37,15 +37,26 @@ class Batch(Generic[C]):
         generation: The filling that this is a part of.
         silent: Whether an earlier generation has done the side effects of these events.
         documents: Documents to write in the same transaction.
+        tables: The projection's own.
     """
 
     connection: C
     generation: Generation
     silent: bool
     documents: list[Document]
+    tables: tuple[str, ...]
 
     def table(self, name: str) -> str:
-        """The name under which one of the projection's `tables` is to be written now."""
+        """The name under which one of the projection's `tables` is to be written now.
+
+        Raises:
+            InvalidInput: It is none of them.
+        """
+        if name not in self.tables:
+            raise InvalidInput(
+                f"{name!r} is no table of {self.generation.name!r}: name it in the class "
+                f"statement, tables={[*self.tables, name]!r}"
+            )
         return table_name(name, self.generation)
 
 
@@ -113,9 +124,11 @@ class Projection(Generic[C]):
     ) -> None:
         super().__init_subclass__(**options)
         cls.name = check_identifier("the projection's name", cls.__name__ if name is None else name)
-        if not 1 <= version < 2**31:
+        if not isinstance(version, int) or not 1 <= version < 2**31:
             raise InvalidInput(f"{cls.__qualname__}: version={version}, but versions are 1, 2, 3 …")
         cls.version = version
+        if isinstance(tables, str):
+            raise InvalidInput(f"{cls.__qualname__}: tables={tables!r}: give a list, [{tables!r}]")
         cls.tables = tuple(tables)
         for table in cls.tables:
             if not _TABLE.fullmatch(table):
@@ -130,6 +143,19 @@ class Projection(Generic[C]):
             cls.events = event_classes(events)
         elif cls._handlers:
             cls.events = tuple(cls._handlers)
+
+    def check(self) -> None:
+        """See that it does something; a worker calls it.
+
+        Raises:
+            InvalidInput: It has no handler.
+        """
+        cls: Any = type(self)
+        plain = cls.handle is Projection[Any].handle and cls.gather is Projection[Any].gather
+        if plain and not self._handlers:
+            raise InvalidInput(
+                f"{cls.__qualname__} handles nothing: mark its methods with @on, or override handle"
+            )
 
     def setup(self, connection: C, batch: Batch[C]) -> Awaitable[None] | None:
         """Make the projection's `tables`, under the names that `batch.table` gives.
@@ -236,4 +262,6 @@ async def _awaited(first: Awaitable[Any], rest: Iterator[Any]) -> None:
 
 
 def _context(batch: Batch[C], recorded: Recorded) -> Context[C]:
-    return Context(batch.connection, batch.generation, batch.silent, batch.documents, recorded)
+    return Context(
+        batch.connection, batch.generation, batch.silent, batch.documents, batch.tables, recorded
+    )

@@ -1,5 +1,6 @@
 """Readers of views: `DocumentReader` and `TotalsReader`."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
@@ -95,19 +96,20 @@ class TotalsReader:
     async def get(self, *key: Any) -> Amounts:
         """The totals of one group; without numbers if it has none."""
         found = await self._read(encode(key).decode())
-        return found.get(key, {})
+        return next(iter(found.values()), Counter())
 
     async def _read(self, key: str | None) -> dict[Key, Amounts]:
         found: dict[str, list[Amounts]] = {}
         for each in await self._checkpoints.find_documents(self._name, TOTALS, key=key):
             found.setdefault(each.key, []).append(decode_amounts(each.data or "{}"))
-        return {tuple(_decode_key(each)): summed(parts) for each, parts in found.items()}
+        totals = {tuple(_decode_key(each)): summed(parts) for each, parts in found.items()}
+        return {each: amounts for each, amounts in totals.items() if amounts}
 
 
-def summed(parts: Iterable[Amounts]) -> dict[str, int | Decimal]:
-    """The sum of each number."""
-    total: dict[str, int | Decimal] = {}
+def summed(parts: Iterable[Amounts]) -> Amounts:
+    """The sum of each number; those that come to nothing are left out, and read as 0."""
+    total: Counter[str] = Counter()
     for part in parts:
         for name, amount in part.items():
-            total[name] = total.get(name, 0) + amount
-    return total
+            total[name] += amount  # type: ignore[assignment]  # a Counter adds Decimals as well
+    return Counter({name: amount for name, amount in total.items() if amount})

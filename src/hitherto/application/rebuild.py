@@ -14,7 +14,7 @@ def drop_and_set_up(projection: Projection[Any]) -> Change:
         if old is not None:
             yield from _dropped(connection, projection, old)
         silent = made.state == "filling"
-        yield projection.setup(connection, Batch(connection, made, silent, []))
+        yield projection.setup(connection, Batch(connection, made, silent, [], projection.tables))
 
     return lambda connection, made, old: in_order(steps(connection, made, old))
 

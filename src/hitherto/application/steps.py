@@ -1,5 +1,6 @@
 """`Steps`: what a projection does with some events, and its checkpoints, in one transaction."""
 
+import asyncio
 import inspect
 import time
 from collections.abc import Mapping, Sequence
@@ -74,7 +75,7 @@ class Steps:
     ) -> None:
         """Handle `events` and move the checkpoints that are below `position`, all or nothing."""
         started = time.perf_counter()
-        batch = Batch[Any](None, self._generation, silent, [])
+        batch = Batch[Any](None, self._generation, silent, [], self._projection.tables)
         handled: dict[int, int] = {}
         for each in events:
             partition = self._generation.partition_of(each.aggregate_id)
@@ -110,9 +111,7 @@ class Steps:
         try:
             await projection.gather(events, batch, self._read_documents)
             if projection.elsewhere:
-                result = projection.handle(events, batch)
-                if inspect.isawaitable(result):
-                    await result
+                await _guarded(projection.handle(events, batch))
                 return None
         except (Unavailable, AggregateLocked):
             raise
@@ -121,7 +120,8 @@ class Steps:
 
         def work(connection: Any) -> Any:
             batch.connection = connection
-            return projection.handle(events, batch)
+            result = projection.handle(events, batch)
+            return _guarded(result) if inspect.isawaitable(result) else None
 
         return work
 
@@ -129,6 +129,18 @@ class Steps:
         self, collection: str, partition: int, keys: Sequence[str]
     ) -> Mapping[str, str]:
         return await self._checkpoints.read_documents(self._generation, collection, keys, partition)
+
+
+async def _guarded(result: Any) -> None:
+    """Await what a handler gave; that it was cancelled inside does not cancel the worker."""
+    try:
+        if inspect.isawaitable(result):
+            await result
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError("something that the handler awaited was cancelled") from error
 
 
 def _named(projection: Projection[Any], error: Exception) -> str:

@@ -59,11 +59,17 @@ class Subscription:
         await self._events.aclose()
 
     def __aiter__(self) -> AsyncIterator[RecordedEvent[Event]]:
+        """Begin, or go on after the latest event that was given."""
+        self._ahead = None
+        self._events = self._each()
         return self._events
 
     def stop(self) -> None:
         """End the iteration: after the event or page that is being handled, none is given."""
         self._stopped = True
+        self._drop_tasks()
+
+    def _drop_tasks(self) -> None:
         for task in (self._step, self._ahead):
             if task is not None:
                 task.add_done_callback(_ignored)
@@ -143,7 +149,7 @@ class Subscription:
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:
-            self.stop()
+            self._drop_tasks()
             raise
         self._step = None
         return None if self._stopped or task.cancelled() else task.result()

@@ -1,6 +1,6 @@
 """Views that need no SQL: `Documents`, one for each aggregate, and `Totals`, grouped by a key."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -22,10 +22,16 @@ from hitherto.application.store import Store
 from hitherto.domain.definition import base_arguments, is_open
 from hitherto.domain.event import Event
 from hitherto.domain.recorded import RecordedEvent
+from hitherto.errors import InvalidInput
 
 D = TypeVar("D")
 E = TypeVar("E", bound=Event)
 K = TypeVar("K")
+
+Measured = Mapping[str, Sequence[tuple[Key, Amounts]]]
+"""What each aggregate adds to which groups."""
+
+_PLAIN = (str, int, bool, type(None))
 
 
 class Documents(Projection[Any], Generic[D, E]):
@@ -52,8 +58,21 @@ class Documents(Projection[Any], Generic[D, E]):
         arguments = base_arguments(cls, Documents)
         if arguments is not None and not is_open(arguments[1]):
             options.setdefault("events", arguments[1])
+            try:
+                msgspec.json.schema(arguments[0])
+            except TypeError as error:
+                raise InvalidInput(
+                    f"{cls.__qualname__}: its documents cannot be kept as JSON: {error}"
+                ) from None
             cls.decode = msgspec.json.Decoder(arguments[0]).decode
         super().__init_subclass__(**options)
+
+    def check(self) -> None:
+        """See `Projection.check`."""
+        if not hasattr(type(self), "decode"):
+            raise InvalidInput(
+                f"{type(self).__qualname__}: say of what, as in Documents[Account, AccountEvent]"
+            )
 
     def evolve(self, document: D | None, recorded: RecordedEvent[E]) -> D | None:
         """The document after an event; None: there is none, or none any more."""
@@ -84,6 +103,7 @@ class Documents(Projection[Any], Generic[D, E]):
             stored = await read(DOCUMENTS, partition, list(part))
             for key in part:
                 before[key] = type(self).decode(stored[key]) if key in stored else None
+        was = self._measured(before)  # of now, for `evolve` may change a document in place
         after = dict(before)
         for recorded in events:
             after[recorded.aggregate_id] = self.evolve(after[recorded.aggregate_id], recorded)
@@ -92,16 +112,17 @@ class Documents(Projection[Any], Generic[D, E]):
             batch.documents.append(
                 Document(collection=DOCUMENTS, key=key, partition=partition_of(key), data=data)
             )
-        await self._changed(before, after, batch, read)
+        await self._book(was, self._measured(after), batch, read)
 
-    async def _changed(
-        self,
-        before: Mapping[str, D | None],
-        after: Mapping[str, D | None],
-        batch: Batch[Any],
-        read: ReadDocuments,
+    def _measured(self, documents: Mapping[str, D | None]) -> Measured:
+        """What each document adds to totals."""
+        del documents
+        return {}
+
+    async def _book(
+        self, was: Measured, now: Measured, batch: Batch[Any], read: ReadDocuments
     ) -> None:
-        """Something more to write, now that documents have changed."""
+        """Write something more, now that documents have changed."""
 
 
 class Totals(Documents[D, E]):
@@ -127,24 +148,42 @@ class Totals(Documents[D, E]):
         """The totals as they would be now, by key; nothing is kept."""
         totals: dict[Key, dict[str, int | Decimal]] = {}
         for document in (await self.fold(store)).values():
-            for key, amounts in self.amounts(document).items():
+            for key, amounts in self._checked(self.amounts(document)):
                 _add(totals, key, amounts, 1)
-        return {key: amounts for key, amounts in totals.items() if any(amounts.values())}
+        found = {key: summed([amounts]) for key, amounts in totals.items()}
+        return {key: amounts for key, amounts in found.items() if amounts}
 
-    async def _changed(
-        self,
-        before: Mapping[str, D | None],
-        after: Mapping[str, D | None],
-        batch: Batch[Any],
-        read: ReadDocuments,
+    def _measured(self, documents: Mapping[str, D | None]) -> Measured:
+        return {
+            each: [] if document is None else list(self._checked(self.amounts(document)))
+            for each, document in documents.items()
+        }
+
+    def _checked(self, amounts: Mapping[Key, Amounts]) -> Iterator[tuple[Key, Amounts]]:
+        for key, numbers in amounts.items():
+            given: Any = key
+            if not isinstance(given, tuple) or not all(isinstance(each, _PLAIN) for each in given):
+                raise TypeError(
+                    f"{self.name!r}: {key!r} is no key of totals: give a tuple of str, int, bool "
+                    "and None"
+                )
+            for name, number in numbers.items():
+                plain: Any = number
+                if not isinstance(plain, int | Decimal):
+                    raise TypeError(
+                        f"{self.name!r}: {name}={number!r} of {key!r} is no int and no Decimal"
+                    )
+            yield key, dict(numbers)
+
+    async def _book(
+        self, was: Measured, now: Measured, batch: Batch[Any], read: ReadDocuments
     ) -> None:
         changes: dict[tuple[int, Key], dict[str, int | Decimal]] = {}
-        for aggregate_id, document in after.items():
-            partition = batch.generation.partition_of(aggregate_id)
-            for sign, state in ((-1, before[aggregate_id]), (1, document)):
-                if state is not None:
-                    for key, amounts in self.amounts(state).items():
-                        _add(changes, (partition, key), amounts, sign)
+        for sign, measured in ((-1, was), (1, now)):
+            for aggregate_id, parts in measured.items():
+                partition = batch.generation.partition_of(aggregate_id)
+                for key, amounts in parts:
+                    _add(changes, (partition, key), amounts, sign)
         booked: dict[int, dict[str, Amounts]] = {}
         for (partition, key), amounts in changes.items():
             if any(amounts.values()):
@@ -153,7 +192,7 @@ class Totals(Documents[D, E]):
             stored = await read(TOTALS, partition, list(by_key))
             for group, amounts in by_key.items():
                 total = summed([decode_amounts(stored.get(group, "{}")), amounts])
-                data = encode(total).decode() if any(total.values()) else None
+                data = encode(total).decode() if total else None
                 batch.documents.append(
                     Document(collection=TOTALS, key=group, partition=partition, data=data)
                 )

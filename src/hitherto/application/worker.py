@@ -19,7 +19,13 @@ from hitherto.application.selection import Page, Selection
 from hitherto.application.steps import Transactions
 from hitherto.application.store import Store
 from hitherto.application.subscription import PAGE, Subscription
-from hitherto.errors import AggregateLocked, InvalidInput, LeaseLost, Unavailable
+from hitherto.errors import (
+    AggregateLocked,
+    InvalidInput,
+    LeaseLost,
+    ProjectionBehind,
+    Unavailable,
+)
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -78,6 +84,7 @@ class ProjectionWorker(Generic[C]):
                 f"batch={batch}, attempts={attempts}, lease={lease}: give at least 1 and 1, and "
                 "seconds above 0"
             )
+        projection.check()
         self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._store = store
         self._projection = projection
@@ -123,6 +130,7 @@ class ProjectionWorker(Generic[C]):
         Where several workers share the log, this one does its own part.
 
         Raises:
+            ProjectionBehind: The projection is paused.
             ProjectionSuperseded: See `run`, as for the others.
             CheckpointInvalid: See `run`.
             EventSerializationFailed: See `run`.
@@ -179,7 +187,7 @@ class ProjectionWorker(Generic[C]):
         try:
             while not self._stopped.is_set() and not members.over:
                 await self._outliving(lambda: self._read(generation, members, handling))
-            if members.over and generation.state == "filling":
+            if members.over or generation.state == "active":
                 self._rebuild = False
         finally:
             attending.cancel()
@@ -198,17 +206,22 @@ class ProjectionWorker(Generic[C]):
         if not members.held:
             await self._stand_by(generation, members)
             return
-        with suppress(LeaseLost):
+        try:
             await self._read_on(generation, members, handling)
+        except LeaseLost:
+            self._log(logging.INFO, "projection_lease_lost", generation)
+            await asyncio.sleep(_FIRST_PAUSE)
 
     async def _stand_by(self, generation: Generation, members: Membership) -> None:
         """Wait for a partition, or until others have done what was to be done."""
         if self._until is None:
             await members.news()
             return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_SAVE_AFTER):
-                await members.news()
+        if members.paused:
+            raise ProjectionBehind(
+                f"{generation.name!r} is paused: let it go on with `hitherto projections resume`"
+            )
+        await members.news(_SAVE_AFTER)
         position = await self._checkpoints.position(generation.name)
         if generation.state == "active" and (position or 0) >= self._until:
             self._stopped.set()
@@ -286,6 +299,10 @@ class ProjectionWorker(Generic[C]):
         if generation.state == "filling":
             if limit is not None and position < limit:
                 return False
+            if limit is not None and await self._checkpoints.parked(generation.name):
+                self._log(logging.WARNING, "projection_switch_waits_for_parked", generation)
+                await asyncio.sleep(1)
+                return True
             switched = await self._checkpoints.switch(
                 generation,
                 side_effects=self._projection.side_effects,

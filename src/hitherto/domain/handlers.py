@@ -66,6 +66,10 @@ def handlers_of(cls: type) -> Handlers:
         method = getattr(cls, name, None)
         side_effect = getattr(method, "__side_effect__", None)
         if method is None or side_effect is None:
+            if any(hasattr(vars(base).get(name), "__side_effect__") for base in cls.__mro__):
+                raise InvalidInput(
+                    f"{cls.__qualname__}.{name} takes the place of a handler: mark it with @on, too"
+                )
             continue
         for event in event_classes(_event_annotation(inspect.unwrap(method))):
             found[event] = (*found.get(event, ()), EventHandler(method, side_effect))
@@ -108,5 +112,10 @@ def _event_annotation(function: Callable[..., Any]) -> Any:
             "class, and what is known about it"
         )
     if isinstance(annotation, str):
-        return eval(annotation, inspect.getmodule(function).__dict__)  # noqa: S307  # as typing does
+        try:
+            return eval(annotation, function.__globals__)  # noqa: S307  # as typing does
+        except NameError as error:
+            raise InvalidInput(
+                f"{function.__qualname__}: {error}: the event classes must be there at run time"
+            ) from None
     return annotation

@@ -240,7 +240,7 @@ def test_without_async_the_history_is_read_in_the_callers_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And progress is told there."""
-    monkeypatch.setattr(sync, "CHUNK", 10)
+    monkeypatch.setattr("hitherto.sync.store.CHUNK", 10)
     told: list[Imported] = []
     with sync.connect("memory:") as store:
         accounts = sync.Repository(store, Account)

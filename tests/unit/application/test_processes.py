@@ -90,7 +90,7 @@ async def test_an_event_is_not_given_twice(world: World) -> None:
     generation = Generation(name="Reminder", number=1, version=1, state="active", partitions=1)
     again = [recorded async for recorded in world.store.read_all(aggregate_types=["Order"])]
     again = [each for each in again if type(each.event) in Reminder.reacts_to]
-    await world.new_reactions().handle(again, Batch(None, generation, False, []))
+    await world.new_reactions().handle(again, Batch(None, generation, False, [], ()))
     assert len(await world.told("Reminder-order-1")) == 2
     assert len(await world.told("customer-Ada")) == 1
 
@@ -181,7 +181,7 @@ async def test_a_conflict_that_does_not_end_is_told_of(
     events = [recorded async for recorded in world.store.read_all()]
     generation = Generation(name="Reminder", number=1, version=1, state="active", partitions=1)
     with pytest.raises(AggregateVersionConflict):
-        await world.reactions.handle(events, Batch(None, generation, False, []))
+        await world.reactions.handle(events, Batch(None, generation, False, [], ()))
     assert tried == 10
 
 
@@ -192,7 +192,7 @@ async def test_an_outage_is_the_workers_to_wait_for(world: World) -> None:
     generation = Generation(name="Reminder", number=1, version=1, state="active", partitions=1)
     probe_of(world).broken.add("append")
     with pytest.raises(EventStoreUnavailable):
-        await world.reactions.handle(events, Batch(None, generation, False, []))
+        await world.reactions.handle(events, Batch(None, generation, False, [], ()))
 
 
 async def test_a_lost_answer_leads_to_nothing_twice(world: World) -> None:

@@ -48,7 +48,13 @@ async def test_the_views_agree_with_the_aggregates(store: Store) -> None:
         group["fines"] += 1
         group["unpaid"] += fine.outstanding > 0
         group["outstanding"] += fine.outstanding
-    assert await outstanding(store) == expected
+    nonzero = {
+        key: {name: amount for name, amount in amounts.items() if amount}
+        for key, amounts in expected.items()
+    }
+    found_totals = await outstanding(store)
+    assert found_totals == nonzero
+    assert all(found_totals[key]["unpaid"] == expected[key]["unpaid"] for key in expected)
     top = await top_unpaid(store, 20)
     amounts = sorted((fine.outstanding for fine in fines), reverse=True)
     assert [each.outstanding for each in top.values()] == amounts[:20]

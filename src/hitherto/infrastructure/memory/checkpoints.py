@@ -186,8 +186,8 @@ class MemoryCheckpoints:
             new.paused, new.inline = old.paused, old.inline
             new.workers.clear()
             new.fence_off()
-            for each in new.partitions:
-                each.silent_until = reached if side_effects else each.silent_until
+            if side_effects:
+                new.leave_effects_to(old, reached)
             return True
 
     async def reset(self, name: str, *, setup: Change) -> bool:
@@ -252,10 +252,11 @@ class MemoryCheckpoints:
     ) -> Mapping[str, str]:
         """See `Checkpoints.read_documents`."""
         view = self._view(generation)
+        found = [each for key in keys for each in view.under(collection, key)] if view else []
         return {
             each.key: each.data
-            for each in (view.documents(collection) if view else ())
-            if each.key in keys and partition in {None, each.partition} and each.data is not None
+            for each in found
+            if partition in {None, each.partition} and each.data is not None
         }
 
     async def find_documents(
@@ -271,8 +272,9 @@ class MemoryCheckpoints:
     ) -> Sequence[Document]:
         """See `Checkpoints.find_documents`."""
         view = self._current(name, "active")
-        documents = view.documents(collection) if view else ()
-        found = [each for each in documents if key in {None, each.key}]
+        if view is None:
+            return []
+        found = view.documents(collection) if key is None else view.under(collection, key)
         return chosen(found, equal or {}, order_by, descending=descending)[:limit]
 
     def _view(self, generation: Generation) -> View | None:

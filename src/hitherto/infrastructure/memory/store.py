@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from uuid import UUID
 
 from hitherto.application.findings import Finding
@@ -144,7 +145,7 @@ class MemoryStore:
         """See `EventStore.read_all`."""
         check_page(after, limit, event_types=event_types, aggregate_types=aggregate_types)
         events: list[StoredEvent] = []
-        for event in self._log[after:]:
+        for event in islice(self._log, after, None):
             if (event_types is None or event.event_type in event_types) and (
                 aggregate_types is None or event.aggregate_type in aggregate_types
             ):

@@ -66,6 +66,12 @@ class View:
             return max(each.position for each in self.partitions) <= reached
         return self.position() >= reached
 
+    def leave_effects_to(self, old: "View", reached: int) -> None:
+        """Stay silent up to where the old one has come, in each partition if they are the same."""
+        same = len(old.partitions) == len(self.partitions)
+        for number, each in enumerate(self.partitions):
+            each.silent_until = old.partitions[number].position if same else reached
+
     def fence_off(self) -> None:
         """Whoever holds a partition has to look again."""
         for each in self.partitions:
@@ -87,6 +93,13 @@ class View:
             self.kept.pop(place, None)
         else:
             self.kept[place] = document.data
+
+    def under(self, collection: str, key: str) -> Iterator[Document]:
+        """Those of a collection under one key, one a partition."""
+        for partition in range(len(self.partitions)):
+            data = self.kept.get((collection, key, partition))
+            if data is not None:
+                yield Document(collection=collection, key=key, partition=partition, data=data)
 
     def documents(self, collection: str) -> Iterator[Document]:
         """All of a collection, in no order."""

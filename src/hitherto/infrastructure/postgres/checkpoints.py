@@ -156,10 +156,13 @@ class PostgresCheckpoints:
                 reached = await self._see_fits(
                     connection, new, old, side_effects, "lock_checkpoints"
                 )
+                if side_effects:
+                    same = old.number if old.partitions == new.partitions else None
+                    await connection.execute(
+                        self._sql["leave_effects"], name, number, same, reached
+                    )
                 await self._retire(connection, old)
-                silent_until = reached if side_effects else 0
-                activate = self._sql["activate_generation"]
-                await connection.execute(activate, name, number, old.number, silent_until)
+                await connection.execute(self._sql["activate_generation"], name, number, old.number)
         except _NotYet:
             return False
         return True

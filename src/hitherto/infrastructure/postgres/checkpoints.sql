@@ -66,13 +66,19 @@ WITH checkpoints AS (
 )
 UPDATE {schema}.projection_generations SET state = 'retired' WHERE name = $1 AND generation = $2
 
+-- name: leave_effects
+-- To the old generation ($3) up to where it has come, in each partition if they are the same.
+UPDATE {schema}.projection_checkpoints AS new SET silent_until = coalesce(
+    (SELECT old.position FROM {schema}.projection_checkpoints AS old
+     WHERE old.name = $1 AND old.generation = $3::int AND old.partition = new.partition), $4::bigint)
+WHERE new.name = $1 AND new.generation = $2
+
 -- name: activate_generation
--- In place of $3, whose pause and whose appends it takes over; side effects have been done up to $4.
--- Every worker loses its leases, and so finds out.
+-- In place of $3, whose pause and whose appends it takes over. Every worker loses its leases, and so
+-- finds out.
 WITH checkpoints AS (
     UPDATE {schema}.projection_checkpoints
-    SET silent_until = greatest(silent_until, $4::bigint),
-        token = token + 1, worker = NULL, leased_until = NULL
+    SET token = token + 1, worker = NULL, leased_until = NULL
     WHERE name = $1 AND generation = $2
 ), workers AS (
     DELETE FROM {schema}.projection_workers WHERE name = $1 AND generation = $2

@@ -8,7 +8,13 @@ from typing import Any
 
 import asyncpg
 
-from hitherto.errors import EventStoreError, EventStoreUnavailable, HandlerFailed, HithertoError
+from hitherto.errors import (
+    EventStoreError,
+    EventStoreUnavailable,
+    HandlerFailed,
+    HithertoError,
+    Unavailable,
+)
 from hitherto.infrastructure.checkpoints import handler_failed
 from hitherto.infrastructure.postgres.connections import Connections, is_cut
 from hitherto.infrastructure.postgres.errors import LOCKED
@@ -67,6 +73,8 @@ class Lent:
             raise self._broken(time.monotonic() - start) from failure
         if lockable and isinstance(failure, asyncpg.PostgresError) and failure.sqlstate in LOCKED:
             raise failure
+        if failure is not None and _is_outage(failure):
+            raise failure
         if failure is not None:
             raise handler_failed(self._who, failure) from failure
         if ended:
@@ -80,6 +88,14 @@ class Lent:
         return HandlerFailed(
             f"{self._who} failed: its transaction stood idle for {self._patience:g} s"
         )
+
+
+def _is_outage(failure: Exception) -> bool:
+    """Whether something is out, the server full or not to be written: no fault of the code."""
+    if not isinstance(failure, asyncpg.PostgresError):
+        return isinstance(failure, Unavailable)
+    state = failure.sqlstate or ""
+    return state[:2] in {"53", "58"} or state == "25006"
 
 
 @asynccontextmanager

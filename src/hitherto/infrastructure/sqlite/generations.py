@@ -90,14 +90,12 @@ def switch(
     if highest > reached if side_effects else lowest < reached:
         return False
     ((_, paused, inline, _),) = select(connection, _SQL["state"], (name, old.number))
+    if side_effects:
+        same = old.number if old.partitions == new.partitions else None
+        handover = {"name": name, "new": new.number, "old": same, "reached": reached}
+        connection.execute(_SQL["leave_effects"], handover)
     _retire(connection, old)
-    bindings = {
-        "name": name,
-        "generation": new.number,
-        "paused": paused,
-        "inline": inline,
-        "silent_until": reached if side_effects else None,
-    }
+    bindings = {"name": name, "generation": new.number, "paused": paused, "inline": inline}
     connection.execute(_SQL["activate"], bindings)
     run(connection, repr(name), lambda: finish(connection, new, old))
     return True

@@ -121,13 +121,20 @@ WHERE name = :name AND generation = :generation
 SELECT 1 FROM projection_generations
 WHERE name = ? AND version = ? AND state = 'active' AND inline
 
+-- name: leave_effects
+-- To the old generation up to where it has come, in each partition if they are the same.
+UPDATE projection_checkpoints SET silent_until = coalesce(
+    (SELECT old.position FROM projection_checkpoints AS old
+     WHERE old.name = :name AND old.generation = :old
+       AND old.partition = projection_checkpoints.partition), :reached)
+WHERE name = :name AND generation = :new
+
 -- name: activate
 -- Whoever works on it has to look again.
 UPDATE projection_generations SET state = 'active', paused = :paused, inline = :inline
 WHERE name = :name AND generation = :generation;
 UPDATE projection_checkpoints
-SET token = token + 1, worker = NULL, leased_until = 0,
-    silent_until = coalesce(:silent_until, silent_until)
+SET token = token + 1, worker = NULL, leased_until = 0
 WHERE name = :name AND generation = :generation;
 DELETE FROM projection_workers WHERE name = :name AND generation = :generation
 

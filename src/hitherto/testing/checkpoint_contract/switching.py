@@ -97,7 +97,7 @@ class SwitchContract:
     async def test_side_effects_stay_silent_where_the_old_one_did_them(
         self, backend: Backend
     ) -> None:
-        """Up to the lowest checkpoint of the old one."""
+        """Up to the old one's checkpoint, in each partition."""
         positions = await some_events(backend)
         old, new = await rebuilt(backend, partitions=2)
         held = await hold(backend, old)
@@ -107,8 +107,23 @@ class SwitchContract:
         await advance(backend, new, held, positions[1])
         assert await _switch(backend, new, side_effects=True) is True
         found = (await attend(backend, new)).leases
-        assert [each.silent_until for each in found] == [positions[2]] * 2
+        assert [each.silent_until for each in found] == positions[2:4]
         assert [each.position for each in found] == [positions[1]] * 2
+
+    async def test_other_partitions_are_silent_up_to_the_lowest_checkpoint(
+        self, backend: Backend
+    ) -> None:
+        """Where the log is divided anew, an effect may be repeated, but none is lost."""
+        positions = await some_events(backend)
+        old = await prepare(backend, partitions=2)
+        held = await hold(backend, old)
+        await advance(backend, old, {0: held[0]}, positions[2])
+        await advance(backend, old, {1: held[1]}, positions[3])
+        new = await prepare(backend, partitions=1, rebuild=True)
+        await advance(backend, new, await hold(backend, new), positions[1])
+        assert await _switch(backend, new, side_effects=True) is True
+        (lease,) = (await attend(backend, new)).leases
+        assert lease.silent_until == positions[2]
 
     async def test_without_side_effects_nothing_is_silent(self, backend: Backend) -> None:
         """There is nothing to be silent about."""
