@@ -50,11 +50,11 @@ def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     return Program(tmp_path, monkeypatch)
 
 
-_WITHOUT_TOKENS = """
+_UNFENCED = """
 async def advance_anyway(self, progress, work=None):
     rows = await self._fetch("tokens", progress.generation.name, progress.generation.number)
     leases = {partition: token for partition, token in rows if partition in progress.leases}
-    await advance(self, msgspec.structs.replace(progress, leases=leases), work)
+    await advance(self, msgspec.structs.replace(progress, leases=leases, after={}), work)
 
 queries = checkpoints.Schema.queries
 def with_tokens(self, resource):
@@ -71,7 +71,7 @@ async def test_a_checkpoint_without_a_fencing_token_is_found(
     plant: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that was frozen does again what others have done."""
-    plant(_WITHOUT_TOKENS)
+    plant(_UNFENCED)
     monkeypatch.setattr(worker_freezes, "POINTS", {"postgresql": ["attempt/answered"]})
     assert some(await violations("worker_freezes", 1), "twice: event")
 
