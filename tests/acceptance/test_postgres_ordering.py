@@ -80,7 +80,11 @@ async def test_a_transaction_that_wrote_something_else_first_inverts_only_the_xm
     await early.append("a", 1)
     await early("COMMIT")
     assert await reader.poll() == [1, 2]
-    assert await xmin.poll() == [2, 1], "the control should have inverted the stream"
+    for _ in range(200):  # Whatever transaction is open, such as of a vacuum, holds it back.
+        if await xmin.poll():
+            break
+        await asyncio.sleep(0.01)
+    assert xmin.seen == [2, 1], "the control should have inverted the stream"
 
 
 async def test_a_writer_in_another_database_holds_only_the_xmin_reader_back(

@@ -23,7 +23,7 @@ from hitherto.application.records import Append, LogPage, Snapshot
 from hitherto.application.store import time_ordered_id
 from hitherto.errors import EventStoreUnavailable, HithertoError
 from hitherto.infrastructure.memory import MemoryStore
-from hitherto.infrastructure.postgres import store as postgres_store
+from hitherto.infrastructure.postgres import schema as postgres_schema
 from hitherto.infrastructure.resilience import Resilient
 from hitherto.infrastructure.sql import named_queries
 from hitherto.infrastructure.sqlite import SqliteStore, appending
@@ -132,7 +132,7 @@ async def test_a_repetition_without_a_look_up_of_the_ids_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It takes itself for its rival."""
-    monkeypatch.setattr(appending, "_standing", lambda *_: (0, 0))
+    monkeypatch.setattr(appending, "standing_of", lambda *_: (0, 0))
     async with _sqlite(tmp_path) as store:
         assert some(await found(LosesAnswers(store), tmp_path), "false conflict", "to itself")
 
@@ -227,7 +227,7 @@ _CARELESS = """
 from hitherto.infrastructure.sqlite import connections
 from tests.faults.dying import main
 
-connections._written = lambda connection, work: work(connection)
+connections._written = lambda connection, work, **_: work(connection)
 main()
 """
 
@@ -273,12 +273,14 @@ async def _with_tables(url: str) -> None:
 
 async def test_a_reader_without_the_watermark_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """`position > checkpoint` alone skips what is committed late."""
-    queries = named_queries(postgres_store.__name__.rpartition(".")[0])
     highest = "SELECT coalesce(max(global_position), 0) FROM {schema}.event_store"
-    careless = f"SELECT ({highest}) AS watermark, ({highest}) AS allocated"
-    monkeypatch.setattr(
-        postgres_store, "named_queries", lambda _: {**queries, "watermark": careless}
-    )
+    careless = f"SELECT ({highest}) AS watermark, 0 AS held_back"
+
+    def careless_queries(package: Any, resource: str) -> dict[str, str]:
+        queries = named_queries(package, resource)
+        return {**queries, "watermark": careless} if "watermark" in queries else queries
+
+    monkeypatch.setattr(postgres_schema, "named_queries", careless_queries)
     assert some(await _violations("open_transaction"), "skipped positions")
 
 
@@ -286,9 +288,11 @@ async def test_a_full_disk_that_is_kept_quiet_is_found(monkeypatch: pytest.Monke
     """What did not fit was acknowledged."""
     append = SqliteStore.append
 
-    async def quiet(self: SqliteStore, appends: Sequence[Append]) -> tuple[int, ...]:
+    async def quiet(
+        self: SqliteStore, appends: Sequence[Append], **options: Any
+    ) -> tuple[int, ...]:
         try:
-            return await append(self, appends)
+            return await append(self, appends, **options)
         except EventStoreUnavailable:
             return tuple([10**6 for _ in appends])
 
@@ -321,7 +325,7 @@ async def test_a_store_that_retries_with_new_ids_is_found(
 ) -> None:
     """The decorator itself, above a backend whose answers are lost."""
 
-    async def again(self: Resilient, appends: Sequence[Append]) -> tuple[int, ...]:
+    async def again(self: Resilient, appends: Sequence[Append], **_options: Any) -> tuple[int, ...]:
         try:
             return await self.backend.append(appends)
         except EventStoreUnavailable:

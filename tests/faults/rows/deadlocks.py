@@ -95,7 +95,7 @@ class _Appending:
 def _importing(inner: Backend) -> Backend:
     """Appends by the way of imports."""
 
-    async def append(appends: Sequence[Append]) -> tuple[int, ...]:
+    async def append(appends: Sequence[Append], **_options: Any) -> tuple[int, ...]:
         await inner.import_events([each for append in appends for each in _placed(append)])
         positions: list[int] = []
         for append in appends:
