@@ -636,7 +636,7 @@ class ProjectionContract:
         worker = ProjectionWorker(store, Letters(), spread=True, lease=0.2)
         fast = {name for name in names if generation.partition_of(name) != slow}
         async with running(worker):
-            await until(lambda: len(Letters.sent) == len(fast))
+            await until(lambda: _handled(store, "letters", len(fast)))
         await ProjectionWorker(store, Letters(), spread=True, rebuild=True).catch_up()
         assert sorted(Letters.sent) == sorted(names)
 
@@ -867,6 +867,11 @@ class ProjectionContract:
 
 async def _owners(store: Store, name: str) -> bool:
     return any(each.owners for each in await store.backend.checkpoints.status(name))
+
+
+async def _handled(store: Store, name: str, count: int) -> bool:
+    (found,) = await store.backend.checkpoints.status(name)
+    return found.handled >= count
 
 
 async def _nobody_owns(store: Store, name: str) -> bool:

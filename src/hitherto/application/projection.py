@@ -124,7 +124,8 @@ class Projection(Generic[C]):
     ) -> None:
         super().__init_subclass__(**options)
         cls.name = check_identifier("the projection's name", cls.__name__ if name is None else name)
-        if not isinstance(version, int) or not 1 <= version < 2**31:
+        given: Any = version
+        if not isinstance(given, int) or not 1 <= version < 2**31:
             raise InvalidInput(f"{cls.__qualname__}: version={version}, but versions are 1, 2, 3 …")
         cls.version = version
         if isinstance(tables, str):

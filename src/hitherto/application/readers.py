@@ -96,7 +96,7 @@ class TotalsReader:
     async def get(self, *key: Any) -> Amounts:
         """The totals of one group; without numbers if it has none."""
         found = await self._read(encode(key).decode())
-        return next(iter(found.values()), Counter())
+        return next(iter(found.values()), Counter[str]())
 
     async def _read(self, key: str | None) -> dict[Key, Amounts]:
         found: dict[str, list[Amounts]] = {}

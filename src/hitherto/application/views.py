@@ -161,8 +161,7 @@ class Totals(Documents[D, E]):
 
     def _checked(self, amounts: Mapping[Key, Amounts]) -> Iterator[tuple[Key, Amounts]]:
         for key, numbers in amounts.items():
-            given: Any = key
-            if not isinstance(given, tuple) or not all(isinstance(each, _PLAIN) for each in given):
+            if not _is_key(key):
                 raise TypeError(
                     f"{self.name!r}: {key!r} is no key of totals: give a tuple of str, int, bool "
                     "and None"
@@ -196,6 +195,13 @@ class Totals(Documents[D, E]):
                 batch.documents.append(
                     Document(collection=TOTALS, key=group, partition=partition, data=data)
                 )
+
+
+def _is_key(given: Any) -> bool:
+    if type(given) is not tuple:
+        return False
+    parts: tuple[Any, ...] = given
+    return all(isinstance(each, _PLAIN) for each in parts)
 
 
 def _add(totals: dict[K, dict[str, int | Decimal]], key: K, amounts: Amounts, sign: int) -> None:
