@@ -200,7 +200,7 @@ class Totals(Documents[D, E]):
 def _is_key(given: Any) -> bool:
     if type(given) is not tuple:
         return False
-    parts: tuple[Any, ...] = given
+    parts: Any = given
     return all(isinstance(each, _PLAIN) for each in parts)
 
 
