@@ -198,10 +198,9 @@ class Totals(Documents[D, E]):
 
 
 def _is_key(given: Any) -> bool:
-    if type(given) is not tuple:
+    if not isinstance(given, tuple):
         return False
-    parts: Any = given
-    return all(isinstance(each, _PLAIN) for each in parts)
+    return all(isinstance(each, _PLAIN) for each in given)  # pyright: ignore[reportUnknownVariableType]
 
 
 def _add(totals: dict[K, dict[str, int | Decimal]], key: K, amounts: Amounts, sign: int) -> None:
