@@ -301,7 +301,8 @@ class ProjectionContract:
     async def test_one_of_a_name_works_at_a_time(self, store: Store) -> None:
         """The other stands by, and takes over when it ends."""
         first, second = Seen(), Seen()
-        one, other = ProjectionWorker(store, first), ProjectionWorker(store, second)
+        one = ProjectionWorker(store, first, lease=1)
+        other = ProjectionWorker(store, second, lease=1)
         async with running(other):
             async with running(one):
                 await until(lambda: _owners(store, "Seen"))
