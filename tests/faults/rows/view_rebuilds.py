@@ -2,15 +2,17 @@
 
 import asyncio
 import contextlib
+import signal
 import time
 from functools import partial
 from itertools import accumulate
+from random import Random
 from typing import Any, Self
 
 import asyncpg
 import msgspec
 from tests.faults.backends import Place
-from tests.faults.crew import Crew, behind
+from tests.faults.crew import Crew, Member, behind
 from tests.faults.ledger import LEDGER, SUMMARY, Summary, expected_entries, ledger_in, wrong_views
 from tests.faults.load import PATIENCE, Load
 from tests.faults.row import Outcome, Row, Run
@@ -18,11 +20,12 @@ from tests.faults.shared_server import new_schema, shared_server
 from tests.faults.workload import MANY, Account, recorded_connect
 
 from hitherto import Repository, Store
-from hitherto.application.checkpoints import ProjectionStatus
 from hitherto.errors import HithertoError
 
 _LEASE = 0.6  # seconds
 _LOOK = 0.01
+_BATCH = 50  # events
+_POINTS = ("commit/before", "commit/sent", "commit/answered", "advance/sent", "advance/answered")
 _QUICK = 2  # kills
 _PAST, _LONG_PAST = 10, 200  # saves of many events, before a rebuild
 
@@ -42,7 +45,8 @@ async def run(run: Run) -> Outcome:
         outcome.violations += await behind(load.store, [LEDGER, SUMMARY])
         async with _Reader(load.store, place) as reader:
             for view, kills in ((LEDGER, run.count // 2), (SUMMARY, run.count - run.count // 2)):
-                await _rebuilt(crew, load.store, view, kills, outcome)
+                random = run.random(f"rebuilds of {view}")
+                await _rebuilt(crew, load.store, view, kills, outcome, random)
             outcome.violations += await behind(load.store, [LEDGER, SUMMARY])
         await load.finish(outcome)
         outcome.violations += await behind(load.store, [LEDGER, SUMMARY])
@@ -65,23 +69,34 @@ async def _long_ago(store: Store, saves: int) -> None:
         await accounts.save(account)
 
 
-async def _rebuilt(crew: Crew, store: Store, view: str, kills: int, outcome: Outcome) -> None:
+async def _rebuilt(
+    crew: Crew, store: Store, view: str, kills: int, outcome: Outcome, random: Random
+) -> None:
     """One process after the other goes on with the same new view, until it is in place."""
     end = await store.watermark()
     (old,) = await store.backend.checkpoints.status(view)
     start = time.monotonic()
-    for number in range(1, kills + 1):
-        rebuilder = await crew.start(view, "--rebuild", "--batch", "50")
-        reached = await _filled(store, old, end * number // (kills + 1))
+    steps = end // _BATCH // (kills + 1)  # of each rebuilder, so that none comes to the end
+    reached = 0
+    for _ in range(kills):
+        point = f"{random.choice(_POINTS)}:{random.randint(2, steps)}"
+        rebuilder = await crew.start(view, "--rebuild", "--batch", str(_BATCH), at=point)
+        await _end_of(rebuilder)
+        if rebuilder.ended != -signal.SIGKILL:
+            outcome.violations.append(
+                f"a rebuild of {view!r} has ended ({rebuilder.ended}): {rebuilder.told()}"
+            )
+            return
         await crew.dismiss(rebuilder)
         outcome.faults[f"kill -9 in the rebuild of the {view}"] += 1
-        if reached is None or reached.generation != old.generation + 1:
-            outcome.violations.append(f"a rebuild of {view!r} did not go on: {reached}")
+        found = await store.backend.checkpoints.status(view)
+        filling = [each for each in found if each.generation == old.generation + 1]
+        if not filling or filling[0].position <= reached:
+            outcome.violations.append(f"a rebuild of {view!r} did not go on from {reached}: {found}")
             return
+        reached = filling[0].position
     rebuilder = await crew.start(view, "--rebuild")
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(2 * PATIENCE):
-            await rebuilder.wait()
+    await _end_of(rebuilder)
     if rebuilder.ended != 0:
         outcome.violations.append(
             f"the rebuild of {view!r} did not end well ({rebuilder.ended}): {rebuilder.told()}"
@@ -96,16 +111,10 @@ async def _rebuilt(crew: Crew, store: Store, view: str, kills: int, outcome: Out
     )
 
 
-async def _filled(store: Store, old: ProjectionStatus, position: int) -> ProjectionStatus | None:
-    """Wait until the new view has come to a position; None: it is in place before."""
-    async with asyncio.timeout(2 * PATIENCE):
-        while True:
-            for each in await store.backend.checkpoints.status(old.name):
-                if each.state == "filling" and each.position >= position:
-                    return each
-                if each.state == "active" and each.generation != old.generation:
-                    return None
-            await asyncio.sleep(_LOOK)
+async def _end_of(rebuilder: Member) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(2 * PATIENCE):
+            await rebuilder.wait()
 
 
 class _Glance(msgspec.Struct, frozen=True):
