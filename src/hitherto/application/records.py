@@ -110,7 +110,7 @@ class Timer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Effects = Callable[[Sequence["StoredEvent"], Any], Awaitable[None] | None]
-"""Is given what was appended, and the connection, before the transaction ends."""
+"""Is given what the transaction has appended, and the connection, before it ends."""
 
 
 class Alongside(msgspec.Struct, frozen=True, kw_only=True):

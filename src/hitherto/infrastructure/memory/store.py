@@ -76,7 +76,7 @@ class MemoryStore:
             standing = [self._check(append) for append in appends]
             made = self._made(appends, standing)
             if alongside is not None and (made or not appends):
-                await self._write_alongside(alongside, appends, made)
+                await self._write_alongside(alongside, made)
             self._keep(made)
             return tuple([self._last(append).position for append in appends])
 
@@ -265,20 +265,13 @@ class MemoryStore:
             for position, (event, place) in enumerate(events, first)
         ]
 
-    async def _write_alongside(
-        self, alongside: Alongside, appends: Sequence[Append], made: Sequence[StoredEvent]
-    ) -> None:
+    async def _write_alongside(self, alongside: Alongside, made: Sequence[StoredEvent]) -> None:
         self._messages.check(alongside)
         for name, version in alongside.inline:
             self.checkpoints.check_inline(name, version)
         if alongside.effects is not None:
-            events = [*made]
-            for append in appends:
-                first, count = append.expected_version, len(append.events)
-                events += self._streams.get(append.aggregate_id, [])[first : first + count]
-            events.sort(key=lambda event: event.position)
             await run(
-                "what was to be done with the append", partial(alongside.effects, events, None)
+                "what was to be done with the append", partial(alongside.effects, made, None)
             )
         self._messages.write(alongside)
 

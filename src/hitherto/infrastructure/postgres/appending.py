@@ -127,31 +127,31 @@ class Appender:
         async def write(ordered: Sequence[Append]) -> list[Any]:
             if alongside.effects is None:
                 return await self._call("append_alongside", ordered, extra)
-            return await self._with_effects(appends, ordered, alongside.effects, extra)
+            return await self._with_effects(ordered, alongside.effects, extra)
 
         return await self._settle(appends, write)
 
     async def _with_effects(
         self,
         appends: Sequence[Append],
-        ordered: Sequence[Append],
         effects: Callable[[Sequence[Any], Any], Awaitable[None] | None],
         extra: Sequence[Any],
     ) -> list[Any]:
-        """Write those in order, which may be a rest of the others; the effects see all events."""
+        """Write all, or none; the effects are given what of it did not stand before."""
         who = "what was to be done with the append"
         async with lent(self._connections, who, patience=_PATIENCE) as borrowed:
             connection = borrowed.connection
             query = self._sql["append_alongside"]
-            rows: list[Any] = await connection.fetch(query, *_columns(ordered), *extra)
-            stands = [row["standing"] > 0 for row in rows]
-            if all(row["last_position"] is not None for row in rows) and not (
-                stands and all(stands)
-            ):
-                found = await connection.fetch(self._sql["appended"], *_places(appends))
+            rows = sorted(
+                await connection.fetch(query, *_columns(appends), *extra), key=itemgetter(0)
+            )
+            pairs = zip(appends, rows, strict=True)
+            written = [append for append, row in pairs if not row["standing"]]
+            if all(row["last_position"] is not None for row in rows) and (written or not appends):
+                found = await connection.fetch(self._sql["appended"], *_places(written))
                 events = [stored_event(row) for row in found]
                 await borrowed.run(lambda connection: effects(events, connection))
-        return sorted(rows, key=itemgetter(0))
+        return rows
 
     async def _settle(
         self,

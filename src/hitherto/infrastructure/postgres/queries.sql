@@ -180,17 +180,24 @@ SELECT * FROM {schema}.append_alongside(
 
 -- name: appended
 -- The events of some appends: those of each aggregate ($1) after a version ($2), up to another ($3).
-SELECT global_position, event_id, event_type, schema_version, stored.aggregate_id, aggregate_type,
-       event_version, event_data::text, metadata::text, occurred_at, created_at
-FROM unnest($1::text[], $2::int[], $3::int[]) AS append (aggregate_id, expected, last)
-JOIN {schema}.event_store AS stored ON stored.aggregate_id = append.aggregate_id
-    AND stored.event_version > append.expected AND stored.event_version <= append.last
+SELECT stored.* FROM unnest($1::text[], $2::int[], $3::int[]) AS append (id, expected, last)
+CROSS JOIN LATERAL (
+    SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
+           event_version, event_data::text, metadata::text, occurred_at, created_at
+    FROM {schema}.event_store AS event
+    WHERE event.aggregate_id = append.id AND event_version BETWEEN expected + 1 AND last
+    OFFSET 0  -- a look-up for each, never a join with the whole table
+) AS stored
 ORDER BY global_position
 
 -- name: handled
--- Which of some messages are marked.
-SELECT message_id FROM {schema}.handled_messages
-WHERE scope = $1 AND message_id = ANY ($2::text[])
+-- Which of some messages are marked; looked up one by one, as above.
+SELECT found.* FROM unnest($2::text[]) AS wanted (id)
+CROSS JOIN LATERAL (
+    SELECT message_id FROM {schema}.handled_messages AS marked
+    WHERE marked.scope = $1 AND marked.message_id = wanted.id
+    OFFSET 0
+) AS found
 
 -- name: forget_handled
 WITH forgotten AS (

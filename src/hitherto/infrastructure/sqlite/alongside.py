@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import apsw
 
-from hitherto.application.records import Alongside, Append, StoredEvent, Timer
+from hitherto.application.records import Alongside, Append, StoredEvent, Timer, without_first
 from hitherto.infrastructure.checkpoints import already_fired, already_handled, not_inline
 from hitherto.infrastructure.sql import named_queries
 from hitherto.infrastructure.sqlite.appending import standing_of, time_text, write
@@ -22,11 +22,14 @@ def write_alongside(
     connection: apsw.Connection, appends: Sequence[Append], alongside: Alongside
 ) -> tuple[int, ...]:
     """See `EventStore.append`; after an error the transaction must be rolled back."""
-    stand = bool(appends) and all(
-        standing_of(connection, append)[0] == len(append.events) for append in appends
-    )
+    standing = [standing_of(connection, append)[0] for append in appends]
     positions = tuple([write(connection, append) for append in appends])
-    if stand:  # and so does what was written alongside
+    written = [
+        without_first(append, count)
+        for append, count in zip(appends, standing, strict=True)
+        if count < len(append.events)
+    ]
+    if appends and not written:  # What was written alongside stands, too.
         return positions
     _mark_handled(connection, alongside)
     for name, version in alongside.inline:
@@ -38,7 +41,7 @@ def write_alongside(
         _set_timer(connection, timer)
     effects = alongside.effects
     if effects is not None:
-        events = _stored(connection, appends)
+        events = _stored(connection, written)
         run(connection, "what was to be done with the append", lambda: effects(events, connection))
     return positions
 

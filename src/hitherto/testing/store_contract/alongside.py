@@ -110,13 +110,19 @@ class AlongsideContract:
         with pytest.raises(AlreadyHandled):
             await backend.append([], alongside=_alongside())
 
-    async def test_a_group_of_which_a_part_stands_writes_it(self, backend: Backend) -> None:
-        """The effects are given all of the group's events."""
-        standing = append_to("b", 2)
-        await backend.append([standing])
+    async def test_of_what_stands_effects_are_told_once(self, backend: Backend) -> None:
+        """The answer to an append was lost; what it wrote is sent again, with more."""
+        first, other = append_to("b", 2), append_to("c")
         effects = Effects()
-        await backend.append([append_to("a"), standing], alongside=_alongside(effects=effects))
-        assert effects.calls == [await whole_log(backend)]
+        for append in (first, other):
+            await backend.append([append], alongside=Alongside(effects=effects))
+        more = new_event()
+        longer = append_to("b", [*first.events, more])
+        await backend.append(
+            [append_to("a"), other, longer], alongside=_alongside(effects=effects)
+        )
+        assert [each for call in effects.calls for each in call] == await whole_log(backend)
+        assert [len(call) for call in effects.calls] == [2, 1, 2]
         assert await _marks(backend) == {"m1", "m2"}
 
     async def test_of_what_loses_nothing_is_written(self, backend: Backend) -> None:
