@@ -1,7 +1,6 @@
 """`Reactions`: gives events and timers to a process, and carries out what it decides, once."""
 
 import asyncio
-import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,13 +9,13 @@ from typing import Any, Generic, TypeVar
 
 from hitherto.application.codec import decoded_metadata
 from hitherto.application.commands import CommandBus, Target
-from hitherto.application.logging import log_event
 from hitherto.application.projection import Batch, Projection, Recorded
 from hitherto.application.records import Alongside, Timer
 from hitherto.application.repository import Repository
 from hitherto.application.saving import append, prepare, settle
 from hitherto.application.selection import Selection
 from hitherto.application.store import Store, utc_now
+from hitherto.application.timers import DueTimers, told
 from hitherto.domain.aggregate import Aggregate
 from hitherto.domain.identifiers import check_identifier
 from hitherto.domain.metadata import Metadata
@@ -33,9 +32,7 @@ P = TypeVar("P", bound=Process[Any])
 
 _ATTEMPTS = 10
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.2  # seconds
-_TIMERS = 500  # in a transaction
 _LOOK_EVERY, _SOON = 1.0, 0.05  # seconds between two looks for timers
-_FIRST_REST, _LONGEST_REST = timedelta(seconds=5), timedelta(hours=1)  # after a timer has failed
 _REMEMBER = timedelta(days=1)  # longer than any worker is frozen, and then goes on
 _FORGET_EVERY = timedelta(hours=1)
 
@@ -94,7 +91,7 @@ class Reactions(Projection[None], Generic[P], name="reactions", elsewhere=True):
         self._decode_metadata = store.codec.decoder(dict[str, Any])
         self._scope = check_identifier("the process's scope", f"process:{self.name}")
         self._moment: tuple[datetime, int] | None = None
-        self._resting: dict[Timer, tuple[datetime, timedelta]] = {}
+        self._timers = DueTimers(store, process, self._selection)
         self._forgot_at: datetime | None = None
 
     async def handle(self, events: Sequence[Recorded], batch: Batch[None]) -> None:  # noqa: ARG002
@@ -115,7 +112,9 @@ class Reactions(Projection[None], Generic[P], name="reactions", elsewhere=True):
         until, watermark = self._moment
         if await self._is_behind(watermark):
             return _SOON
-        if await self._fire_due(until):
+        timers = await self._timers.next(until)
+        if timers:
+            await self._fire(timers)
             return 0
         self._moment = None
         await self._forget()
@@ -158,30 +157,12 @@ class Reactions(Projection[None], Generic[P], name="reactions", elsewhere=True):
             causation_id=causation_id, correlation_id=str(correlation_id), actor=self.name
         )
 
-    async def _fire_due(self, until: datetime) -> bool:
-        """Fire some of the timers that are due; tells whether there may be more."""
-        timers = await self._due(until)
-        if not timers:
-            return False
-        first = {each.aggregate_id: each for each in reversed(timers)}  # It may cancel the others.
-        await self._fire(list(first.values()))
-        return True
-
-    async def _due(self, until: datetime) -> list[Timer]:
-        """Timers to fire, the earliest first; not those that have failed just now."""
-        due = await self._store.backend.due_timers(
-            self.name, until=until, limit=_TIMERS + len(self._resting)
-        )
-        now = utc_now()
-        resting = {timer for timer, (until, _) in self._resting.items() if until > now}
-        return [each for each in due if each not in resting]
-
     async def _fire(self, timers: Sequence[Timer]) -> None:
         """Fire timers, all at once; where that fails, one by one."""
 
         async def standing() -> Sequence[_Cause[P]]:
             latest = max(each.due for each in timers if each.due is not None)
-            due = set(await self._due(latest))
+            due = set(await self._timers.all(latest))
             fresh = [each for each in timers if each in due]
             return await asyncio.gather(*map(self._cause_of_timer, fresh))
 
@@ -191,28 +172,10 @@ class Reactions(Projection[None], Generic[P], name="reactions", elsewhere=True):
             raise
         except Exception as error:  # noqa: BLE001  # it is the process's own, or an aggregate's
             if len(timers) == 1:
-                self._failed(timers[0], error)
+                self._timers.failed(timers[0], error)
                 return
             for each in timers:
                 await self._fire([each])
-        else:
-            for each in timers:
-                self._resting.pop(each, None)
-
-    def _failed(self, timer: Timer, error: Exception) -> None:
-        """Let the timer rest; it stays set, and others go on."""
-        _, rest = self._resting.get(timer, (None, _FIRST_REST / 2))
-        rest = min(2 * rest, _LONGEST_REST)
-        self._resting[timer] = utc_now() + rest, rest
-        log_event(
-            self._store.logger,
-            logging.ERROR,
-            "timer_failed",
-            process=self.name,
-            timer=_told(timer),
-            error=f"{type(error).__name__}: {error}",
-            again_in=rest.total_seconds(),
-        )
 
     async def _cause_of_timer(self, timer: Timer) -> _Cause[P]:
         instance, name, due = timer.aggregate_id, timer.name, timer.due
@@ -223,7 +186,7 @@ class Reactions(Projection[None], Generic[P], name="reactions", elsewhere=True):
             event_id=None,
             instance=instance,
             react=lambda process: process.on_timer(name, due),
-            metadata=self._metadata(_told(timer), known.correlation_id or instance),
+            metadata=self._metadata(told(timer), known.correlation_id or instance),
             timer=timer,
         )
 
@@ -317,7 +280,3 @@ class _Turn(Generic[P]):
 
 def _nothing(_: object) -> None:
     """What an instance is commanded: it is only loaded."""
-
-
-def _told(timer: Timer) -> str:
-    return f"timer:{timer.aggregate_id}:{timer.name}"

@@ -63,9 +63,12 @@ def marking(store: Store, alongside: Alongside) -> Generator[Mark]:
 async def append(
     store: Store, appends: Sequence[Append], alongside: Alongside | None = None
 ) -> tuple[int, ...]:
-    """Append, together with what is given or marked here, and what inline projections do."""
+    """Append, together with what is given, or else marked here, and what inline projections do.
+
+    What brings something of its own is no append of the command's: a process that runs inside one.
+    """
     mark = _mark.get()
-    if mark is None or mark.used or mark.store is not store:
+    if mark is None or mark.used or mark.store is not store or alongside is not None:
         return await _append(store, appends, alongside)
     mark.used = True
     try:

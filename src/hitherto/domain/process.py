@@ -101,7 +101,8 @@ class Process(Aggregate[E], Generic[E]):
     def wake(self, name: str, *, at: datetime) -> None:
         """Set a timer, in place of one of this name: `on_timer` is called then, or soon after.
 
-        A timer that fires has seen every event that was stored before its moment.
+        A timer that fires has seen every event that was stored before its moment; while one of
+        the instance's is set aside, it waits.
 
         Args:
             name: Tells it from the instance's other timers.

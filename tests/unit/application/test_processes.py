@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -42,6 +43,11 @@ from hitherto.application.records import Alongside, Append, Timer
 from hitherto.testing.probe import Probe
 
 DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Night:
+    """A command: do what is to be done each night."""
 
 
 @asynccontextmanager
@@ -332,10 +338,58 @@ async def test_a_timer_that_fails_rests_while_others_fire(
     await world.catch_up()
     assert len(await world.told("Reminder-order-1")) == 1
     monkeypatch.setattr(
-        "hitherto.application.processes.utc_now", lambda: datetime.now(NOON.tzinfo) + DAY
+        "hitherto.application.timers.utc_now", lambda: datetime.now(NOON.tzinfo) + DAY
     )
     await world.catch_up()
     assert (await world.told("order-1"))[1:] == [Reminded(number=7)]
+
+
+async def test_a_timer_waits_for_what_was_set_aside(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been cancelled there; the timers of other instances fire."""
+
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(CommandBus, "target", broken)
+    await world.place("order-1", pay=True)
+    await world.catch_up(attempts=1)
+    await world.place("order-2")
+    await world.catch_up()
+    monkeypatch.undo()
+    world.clock.now = NOON + PATIENCE
+    await world.catch_up()
+    assert [type(each) for each in await world.told("Reminder-order-1")] == [Awaited]
+    assert (await world.told("order-2"))[1:] == [Reminded(number=1)]
+    await world.store.backend.checkpoints.retry_parked("Reminder", None, skip=False)
+    later = datetime.now(NOON.tzinfo) + DAY
+    monkeypatch.setattr("hitherto.application.timers.utc_now", lambda: later)
+    await world.catch_up()
+    assert [type(each) for each in await world.told("Reminder-order-1")] == [Awaited, Settled]
+
+
+async def test_what_failed_and_is_no_longer_set_is_forgotten(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or else each look would be for more and more timers."""
+    looks: list[int] = []
+    due_timers = world.store.backend.due_timers
+
+    async def looked(process: str, *, until: datetime, limit: int) -> Sequence[Timer]:
+        looks.append(limit)
+        return await due_timers(process, until=until, limit=limit)
+
+    monkeypatch.setattr(world.store.backend, "due_timers", looked)
+    await world.place("order-1", "stubborn")
+    await world.catch_up()
+    world.clock.now = NOON + PATIENCE
+    await world.catch_up()
+    assert looks[-1] > looks[0]
+    await world.pay("order-1")
+    await world.catch_up()
+    await world.catch_up()
+    assert looks[-1] == looks[0]
 
 
 async def test_of_two_timers_that_are_due_the_first_may_cancel_the_second(world: World) -> None:
@@ -372,6 +426,24 @@ async def test_a_timer_that_is_set_anew_fires_anew(world: World) -> None:
     await world.catch_up()
     assert (await world.told("order-1"))[1:] == [Reminded(number=1), Reminded(number=2)]
     assert await world.store.backend.due_timers("Reminder", until=world.clock.now, limit=9) == []
+
+
+async def test_a_process_that_runs_inside_a_command_keeps_its_own_marks(world: World) -> None:
+    """And its timers; the command's id goes with the command."""
+    await world.place("order-1")
+    bus = CommandBus(world.store)
+
+    async def nightly(_: Night) -> None:
+        await world.catch_up()
+
+    bus.register(Night, nightly)
+    await bus.send(Night(), id="night-1")
+    due = await world.store.backend.due_timers("Reminder", until=NOON + PATIENCE, limit=9)
+    assert [each.name for each in due] == ["unpaid"]
+    (placed,) = await world.store.read("order-1")
+    mark = [str(placed.event_id)]
+    assert list(await world.store.backend.handled("process:Reminder", mark)) == mark
+    assert list(await world.store.backend.handled("commands", ["night-1"])) == ["night-1"]
 
 
 async def test_many_timers_are_few_transactions(world: World) -> None:
