@@ -133,6 +133,19 @@ async def test_of_many_that_claim_at_once_each_partition_has_one(world: World) -
     assert [len(own) for own in held] == [8] * 8
 
 
+async def test_workers_that_come_back_together_do_not_hinder_each_other(world: World) -> None:
+    """After an outage each is stale to all of the others."""
+    generation = await world.made(partitions=64)
+    async with opened(world.url, world.schema, max_connections=12) as many:
+        attend = many.checkpoints.attend
+        for _ in range(30):
+            await asyncio.gather(
+                *(attend(generation, f"w{n}", lease=LEASE, held={}) for n in range(12))
+            )
+            await world.expire()
+    assert len(await world.take(generation)) == 64
+
+
 async def test_the_shortest_lease_makes_a_share(world: World) -> None:
     """Though nobody is alive any more when they are counted."""
     generation = await world.made(partitions=2)
@@ -284,6 +297,39 @@ async def test_what_was_let_go_is_not_renewed_by_an_attendance_under_way(world: 
     found = await world.one.checkpoints.attend(generation, "one", lease=LEASE, held=held)
     (lease,) = found.leases
     assert lease.token == held[0] + 1
+
+
+async def test_a_reset_finds_its_way_past_a_busy_worker(world: World) -> None:
+    """It waits for the batch that is under way, which is lost or counts."""
+    generation = await world.made()
+    table = f"{world.schema}.effects"
+
+    async def write(connection: Any) -> None:
+        await world.write(connection)
+        await asyncio.sleep(0.3)
+
+    async def work() -> None:
+        held = await world.take(generation)
+        while True:
+            try:
+                await world.other.checkpoints.advance(step(generation, held), write)
+            except LeaseLost:
+                held = await world.take(generation)
+
+    async def anew(connection: Any, *_: Any) -> None:
+        await connection.execute(f"DROP TABLE {table}")
+        await connection.execute(f"CREATE TABLE {table} (n int)")
+
+    busy = asyncio.create_task(work())
+    try:
+        await until(world.effects)
+        for _ in range(3):
+            assert await world.one.checkpoints.reset("view", setup=anew)
+            await asyncio.sleep(0.1)
+        assert not busy.done()
+    finally:
+        busy.cancel()
+        await asyncio.wait([busy])
 
 
 # ---- other people's code ----

@@ -175,6 +175,20 @@ async def test_a_rare_type_is_found_without_a_scan(filled: PostgresStore, analyz
     assert [event.event_type for event in page.events] == ["Rare"]
 
 
+@pytest.mark.parametrize("name", ["handled", "appended"])
+async def test_many_are_looked_up_one_by_one(filled: PostgresStore, name: str) -> None:
+    """Though the server has no statistics, and plans for these very values."""
+    hundred = [f"a{n}" for n in range(100)]
+    arguments = {"handled": ["s", ["{id}"] * 100], "appended": [hundred, [3] * 100, [4] * 100]}
+    async with filled._connections.session() as connection:
+        await connection.execute(
+            f"""INSERT INTO {filled._schema.sql("{schema}")}.handled_messages
+            SELECT 's', gen_random_uuid() FROM generate_series(1, {MANY}) AS n"""
+        )
+        query = filled._sql[name]
+        assert await pages(connection, query, arguments[name], mode="force_custom_plan") < 800
+
+
 async def test_an_append_touches_no_more_pages_in_a_large_log(filled: PostgresStore) -> None:
     """It goes down the indexes, one step for each level."""
     async with filled._connections.session() as connection:
@@ -195,20 +209,30 @@ async def plan(connection: Any, query: str, arguments: list[Any]) -> list[dict[s
     return list(flat(explained["Plan"]))
 
 
-async def pages(connection: Any, query: str, arguments: list[Any]) -> int:
+async def pages(
+    connection: Any, query: str, arguments: list[Any], *, mode: str = "force_generic_plan"
+) -> int:
     """How many pages a run of the query touches; what it writes is rolled back."""
-    explained = await explain(connection, query, arguments, "ANALYZE, BUFFERS, FORMAT JSON")
+    options = "ANALYZE, BUFFERS, FORMAT JSON"
+    explained = await explain(connection, query, arguments, options, mode=mode)
     found: dict[str, int] = explained["Plan"]
     return found["Shared Hit Blocks"] + found["Shared Read Blocks"]
 
 
-async def explain(connection: Any, query: str, arguments: list[Any], options: str) -> Any:
+async def explain(
+    connection: Any,
+    query: str,
+    arguments: list[Any],
+    options: str,
+    *,
+    mode: str = "force_generic_plan",
+) -> Any:
     prepared = await connection.prepare(query)
     types = ", ".join(parameter.name.replace("pg_catalog.", "") for parameter in typed(prepared))
     transaction = connection.transaction()
     await transaction.start()
     try:
-        await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
         await connection.execute(f"PREPARE explained ({types}) AS {query}")
         given = ", ".join(map(literal, arguments))
         (row,) = await connection.fetch(f"EXPLAIN ({options}) EXECUTE explained ({given})")

@@ -92,7 +92,8 @@ class CommandBus:
     Args:
         store: Where the ids of commands are kept, and whose aggregates are commanded.
         middleware: Stands around every command, the first outermost.
-        window: How long a command is known by its id.
+        window: How long a command is known by its id. Where several buses share a store, in
+            whatever process, give all the same: the shortest counts.
 
     Raises:
         InvalidInput: The window is not above zero.
@@ -272,7 +273,9 @@ class CommandBus:
             return
         self._forgot_at = now
         try:
-            await self._store.backend.forget_handled(_SCOPE, before=utc_now() - self._window)
+            before = utc_now() - self._window
+            if await self._store.backend.forget_handled(_SCOPE, before=before):
+                self._forgot_at = -_FORGET_EVERY  # There may be more.
         except EventStoreError as error:
             log_event(
                 self._store.logger, logging.WARNING, "commands_not_forgotten", error=str(error)

@@ -207,7 +207,7 @@ class EventStore(Protocol):
         ...
 
     async def forget_handled(self, scope: str, *, before: datetime) -> int:
-        """Drop the marks of a scope that are older than a moment; returns how many."""
+        """Drop marks of a scope that are older than a moment, 10,000 at most; returns how many."""
         ...
 
     async def due_timers(self, process: str, *, until: datetime, limit: int) -> Sequence[Timer]:

@@ -196,7 +196,8 @@ class Reactions(Projection[None], Generic[P], name="reactions", elsewhere=True):
         if self._forgot_at is not None and now < self._forgot_at + _FORGET_EVERY:
             return
         self._forgot_at = now
-        await self._store.backend.forget_handled(self._scope, before=now - _REMEMBER)
+        if await self._store.backend.forget_handled(self._scope, before=now - _REMEMBER):
+            self._forgot_at = None  # There may be more.
 
 
 class _Turn(Generic[P]):

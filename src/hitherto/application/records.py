@@ -18,6 +18,8 @@ from hitherto.errors import (
 
 MAX_VERSION = 2**31 - 1
 MAX_POSITION = 2**63 - 1
+FORGOTTEN = 10_000
+"""The most marks of messages that are dropped at once."""
 
 StreamRow = tuple[int, str, int, str, str]
 """The narrow form of a stored event: version, event type, schema version, data, aggregate type."""

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
-from hitherto.application.records import Alongside, Timer
+from hitherto.application.records import FORGOTTEN, Alongside, Timer
 from hitherto.infrastructure.checkpoints import already_fired, already_handled
 
 
@@ -43,6 +43,7 @@ class Messages:
     def forget_handled(self, scope: str, before: datetime) -> int:
         """See `EventStore.forget_handled`."""
         old = [mark for mark, at in self._handled.items() if mark[0] == scope and at < before]
+        del old[FORGOTTEN:]
         for mark in old:
             del self._handled[mark]
         return len(old)

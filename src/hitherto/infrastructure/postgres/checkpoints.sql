@@ -5,6 +5,10 @@ SELECT set_config('lock_timeout', '5s', true),
        pg_advisory_xact_lock({schema}.projection_lock($1)),
        set_config('lock_timeout', '100ms', true)
 
+-- name: wait_patiently
+-- For a lock, though others wait meanwhile.
+SELECT set_config('lock_timeout', '5s', true)
+
 -- name: current_generations
 -- The active one first.
 SELECT name, generation, version, state, partitions::int

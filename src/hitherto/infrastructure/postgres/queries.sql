@@ -200,8 +200,13 @@ CROSS JOIN LATERAL (
 ) AS found
 
 -- name: forget_handled
+-- So many at most ($3), that nobody else is dropping.
 WITH forgotten AS (
-    DELETE FROM {schema}.handled_messages WHERE scope = $1 AND handled_at < $2 RETURNING 1
+    DELETE FROM {schema}.handled_messages AS marked
+    USING (SELECT message_id FROM {schema}.handled_messages
+           WHERE scope = $1 AND handled_at < $2 ORDER BY handled_at LIMIT $3
+           FOR UPDATE SKIP LOCKED) AS old
+    WHERE marked.scope = $1 AND marked.message_id = old.message_id RETURNING 1
 )
 SELECT count(*) FROM forgotten
 

@@ -9,6 +9,7 @@ from hitherto.application.findings import Finding
 from hitherto.application.health import Health, Usage
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.records import (
+    FORGOTTEN,
     MAX_VERSION,
     Alongside,
     Append,
@@ -207,7 +208,7 @@ class PostgresStore:
 
     async def forget_handled(self, scope: str, *, before: datetime) -> int:
         """See `EventStore.forget_handled`."""
-        ((count,),) = await self._fetch("forget_handled", scope, before)
+        ((count,),) = await self._fetch("forget_handled", scope, before, FORGOTTEN)
         return int(count)
 
     async def due_timers(self, process: str, *, until: datetime, limit: int) -> Sequence[Timer]:

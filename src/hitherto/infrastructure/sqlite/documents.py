@@ -19,10 +19,10 @@ _SQL = named_queries("hitherto.infrastructure.sqlite", "projections.sql")
 def write_documents(
     connection: apsw.Connection, generation: Generation, documents: Sequence[Document]
 ) -> None:
-    """Write documents, and remove those without data."""
+    """Write documents, and remove those without data; of two for one key the last counts."""
     written: list[tuple[Any, ...]] = []
     removed: list[tuple[Any, ...]] = []
-    for each in documents:
+    for each in {(each.collection, each.key, each.partition): each for each in documents}.values():
         place = (generation.name, generation.number, each.collection, each.key, each.partition)
         if each.data is None:
             removed.append(place)

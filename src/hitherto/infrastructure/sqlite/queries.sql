@@ -48,7 +48,10 @@ SELECT message_id FROM handled_messages
 WHERE scope = ? AND message_id IN (SELECT value FROM json_each(?))
 
 -- name: forget_handled
-DELETE FROM handled_messages WHERE scope = ? AND handled_at < ? RETURNING 1
+-- So many at most (?3).
+DELETE FROM handled_messages WHERE scope = ?1 AND message_id IN (
+    SELECT message_id FROM handled_messages WHERE scope = ?1 AND handled_at < ?2
+    ORDER BY handled_at LIMIT ?3) RETURNING 1
 
 -- name: set_timer
 INSERT INTO process_timers (process, aggregate_id, name, due) VALUES (?, ?, ?, ?)

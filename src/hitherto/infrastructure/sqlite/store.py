@@ -14,6 +14,7 @@ from hitherto.application.findings import Finding
 from hitherto.application.health import Health, Usage
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.records import (
+    FORGOTTEN,
     MAX_VERSION,
     Alongside,
     Append,
@@ -208,7 +209,7 @@ class SqliteStore:
 
     async def forget_handled(self, scope: str, *, before: datetime) -> int:
         """See `EventStore.forget_handled`."""
-        bindings = (scope, time_text(before))
+        bindings = (scope, time_text(before), FORGOTTEN)
         rows = await self._connections.write(
             lambda connection: select(connection, _SQL["forget_handled"], bindings)
         )

@@ -38,6 +38,16 @@ class DocumentContract:
         await _write(backend, made, held, {"a": '{"n": 3}', "b": None, "c": None})
         assert await stored(backend) == {"a": {"n": 3}}
 
+    @pytest.mark.parametrize("data", ['{"n": 2}', None])
+    async def test_of_two_for_one_key_the_last_counts(
+        self, backend: Backend, data: str | None
+    ) -> None:
+        """In the order in which they are given."""
+        made, held = await _written(backend, {})
+        both = [document("a", None if data else '{"n": 1}'), document("a", data)]
+        await advance(backend, made, held, 0, documents=both)
+        assert await stored(backend) == ({"a": {"n": 2}} if data else {})
+
     async def test_numbers_keep_their_digits(self, backend: Backend) -> None:
         """Decimals are numbers in JSON."""
         text = '{"n": 12345678901234567890.12, "m": 0.10}'

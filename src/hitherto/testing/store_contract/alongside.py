@@ -191,6 +191,14 @@ class AlongsideContract:
         assert set(await backend.handled("payments", ["m1"])) == {"m1"}
         await backend.append([append_to("c")], alongside=_alongside())
 
+    async def test_very_many_marks_are_forgotten_bit_by_bit(self, backend: Backend) -> None:
+        """Nobody waits for long; who asks again until it is 0 has dropped all."""
+        marks = Alongside(scope="orders", handled=[f"m{n}" for n in range(12_000)])
+        await backend.append([append_to("a")], alongside=marks)
+        later = (await backend.read("a"))[0].stored_at + timedelta(hours=1)
+        dropped = [await backend.forget_handled("orders", before=later) for _ in range(3)]
+        assert dropped == [10_000, 2_000, 0]
+
 
 class TimerContract:
     """Timers outlive restarts, and are given when they are due."""

@@ -131,8 +131,11 @@ BEGIN
         VALUES (projection, number, who, until)
         ON CONFLICT (name, generation, worker) DO UPDATE SET alive_until = excluded.alive_until;
     DELETE FROM {schema}.projection_workers w
-        WHERE w.name = projection AND w.generation = number
-          AND w.alive_until < clock_timestamp() - interval '1 minute';
+        USING (SELECT worker FROM {schema}.projection_workers
+               WHERE name = projection AND generation = number
+                 AND alive_until < clock_timestamp() - interval '1 minute'
+               FOR UPDATE SKIP LOCKED) AS gone
+        WHERE w.name = projection AND w.generation = number AND w.worker = gone.worker;
     SELECT ceil(total::numeric / greatest(count(*), 1)) INTO fair FROM {schema}.projection_workers w
         WHERE w.name = projection AND w.generation = number AND w.alive_until > clock_timestamp();
 
