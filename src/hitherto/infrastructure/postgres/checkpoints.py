@@ -184,9 +184,11 @@ class PostgresCheckpoints:
             active, _ = await self._current(borrowed.connection, name)
             if active is None:
                 return False
+            # As a worker locks them: the tables first, for which it may have to wait a while.
+            await borrowed.connection.execute(self._sql["wait_patiently"])
+            await borrowed.run(lambda lent_to: setup(lent_to, active, active), lockable=True)
             await self._lock(borrowed.connection, active)
             await borrowed.connection.execute(self._sql["reset_generation"], *_key(active))
-            await borrowed.run(lambda lent_to: setup(lent_to, active, active), lockable=True)
             return True
 
     async def pause(self, name: str, *, paused: bool) -> bool:
