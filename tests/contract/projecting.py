@@ -865,6 +865,16 @@ class ProjectionContract:
             await asyncio.wait_for(task, 5)
         assert await _nobody_owns(store, "Seen")
 
+    async def test_a_stop_before_the_start_counts(self, store: Store) -> None:
+        """Once: thereafter it can be run again."""
+        worker = ProjectionWorker(store, Seen())
+        async with running(worker) as (task,):
+            worker.stop()
+            await asyncio.wait_for(task, 5)
+            assert await store.backend.checkpoints.status() == []
+        async with running(worker):
+            await until(lambda: _owners(store, "Seen"))
+
 
 async def _owners(store: Store, name: str) -> bool:
     return any(each.owners for each in await store.backend.checkpoints.status(name))

@@ -144,6 +144,19 @@ class TestWorkers:
             assert ended == [None]
         assert seen.given == ["c-0", "c-1"]
 
+    def test_a_stop_before_the_start_counts(
+        self, store: Store, counters: Repository[Counter]
+    ) -> None:
+        """Once: thereafter they can be run again."""
+        counters.save(Counter.start("c-1"))
+        seen = Seen()
+        worker = ProjectionWorker(store, seen)
+        worker.stop()
+        worker.run()
+        assert seen.given == []
+        worker.catch_up()
+        assert seen.given == ["c-1"]
+
     def test_ctrl_c_interrupts_them(self, store: Store, counters: Repository[Counter]) -> None:
         """The lease is let go of, so that the next one need not wait for its end."""
         seen, reached = Seen(), threading.Event()

@@ -120,9 +120,7 @@ class ProjectionWorker(Generic[C]):
             CheckpointInvalid: The log is not the one that the checkpoint was taken of.
             EventSerializationFailed: An event is of a type that the code does not know.
         """
-        self._stopped.clear()
-        self._until = None
-        await self._run()
+        await self._run(None)
 
     async def catch_up(self) -> None:
         """Work until all that is stored now has been handled, and a new view is in place.
@@ -135,23 +133,26 @@ class ProjectionWorker(Generic[C]):
             CheckpointInvalid: See `run`.
             EventSerializationFailed: See `run`.
         """
-        self._stopped.clear()
-        self._until = await self._store.watermark()
-        await self._run()
+        await self._run(await self._store.watermark())
 
     def stop(self) -> None:
-        """Let `run` return, after the batch that is being handled."""
+        """Let `run` return, after the batch that is handled now, or at once where it is to begin."""
         self._stopped.set()
         if self._members is not None:
             self._members.rouse()
 
-    async def _run(self) -> None:
-        while not self._stopped.is_set():
-            generation = await self._outliving(self._prepare)
-            if generation is None:
-                return
-            self._log(logging.INFO, "projection_started", generation, version=generation.version)
-            await self._work_on(generation)
+    async def _run(self, until: int | None) -> None:
+        self._until = until
+        try:
+            while not self._stopped.is_set():
+                generation = await self._outliving(self._prepare)
+                if generation is None:
+                    return
+                version = generation.version
+                self._log(logging.INFO, "projection_started", generation, version=version)
+                await self._work_on(generation)
+        finally:
+            self._stopped.clear()
 
     async def _prepare(self) -> Generation:
         return await self._checkpoints.prepare(

@@ -1,5 +1,6 @@
 """`ProjectionWorker`, `Reactions` and `live`, without await."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -81,17 +82,21 @@ class ProjectionWorker(Generic[C]):
 
     def run(self) -> None:
         """Work until `stop` is called, from another thread; see `hitherto.ProjectionWorker.run`."""
-        self._endless.stopped = False
-        self._endless.run(self._own, lambda worker: worker.run())
+        self._work(lambda worker: worker.run())
 
     def catch_up(self) -> None:
         """See `hitherto.ProjectionWorker.catch_up`."""
-        self._endless.stopped = False
-        self._endless.run(self._own, lambda worker: worker.catch_up())
+        self._work(lambda worker: worker.catch_up())
 
     def stop(self) -> None:
-        """Let `run` return, after the batch that is being handled."""
+        """Let `run` return, after the batch that is handled now, or at once where it is to begin."""
         self._endless.stop()
+
+    def _work(self, work: Callable[[_asynchronous.ProjectionWorker[C]], Awaitable[None]]) -> None:
+        try:
+            self._endless.run(self._own, work)
+        finally:
+            self._endless.stopped = False
 
     def _own(self) -> _asynchronous.ProjectionWorker[C]:
         """What does the work in this process: a forked child has a backend of its own."""

@@ -92,7 +92,7 @@ async def _rebuilt(
         found = await store.backend.checkpoints.status(view)
         filling = [each for each in found if each.generation == old.generation + 1]
         if not filling or filling[0].position <= reached:
-            outcome.violations.append(f"a rebuild of {view!r} did not go on from {reached}: {found}")
+            outcome.violations.append(f"the rebuild of {view!r} is still at {reached}: {found}")
             return
         reached = filling[0].position
     rebuilder = await crew.start(view, "--rebuild")

@@ -118,9 +118,7 @@ class AlongsideContract:
             await backend.append([append], alongside=Alongside(effects=effects))
         more = new_event()
         longer = append_to("b", [*first.events, more])
-        await backend.append(
-            [append_to("a"), other, longer], alongside=_alongside(effects=effects)
-        )
+        await backend.append([append_to("a"), other, longer], alongside=_alongside(effects=effects))
         assert [each for call in effects.calls for each in call] == await whole_log(backend)
         assert [len(call) for call in effects.calls] == [2, 1, 2]
         assert await _marks(backend) == {"m1", "m2"}
