@@ -136,7 +136,7 @@ class ProjectionWorker(Generic[C]):
         await self._run(await self._store.watermark())
 
     def stop(self) -> None:
-        """Let `run` return, after the batch that is handled now, or at once where it is to begin."""
+        """Let `run` return, after the batch at hand, or at once where it has not begun."""
         self._stopped.set()
         if self._members is not None:
             self._members.rouse()

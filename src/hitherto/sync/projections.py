@@ -89,7 +89,7 @@ class ProjectionWorker(Generic[C]):
         self._work(lambda worker: worker.catch_up())
 
     def stop(self) -> None:
-        """Let `run` return, after the batch that is handled now, or at once where it is to begin."""
+        """Let `run` return, after the batch at hand, or at once where it has not begun."""
         self._endless.stop()
 
     def _work(self, work: Callable[[_asynchronous.ProjectionWorker[C]], Awaitable[None]]) -> None:
