@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hitherto.application.checkpoints import Generation
-from hitherto.application.projection import Batch, Projection, in_order
+from hitherto.application.projection import Projection, batch_of, in_order, stored_nowhere
 from hitherto.application.rebuild import drop_and_set_up
 from hitherto.application.records import Alongside, StoredEvent
 from hitherto.application.selection import Selection
@@ -29,14 +28,15 @@ class Inline:
 
     def __init__(self, store: "Store", projections: Sequence[Projection[Any]]) -> None:
         self._store = store
-        self._parts = [(each, Selection(store, each.events)) for each in projections]
+        self._parts = [
+            (each, stored_nowhere(each), Selection(store, each.events)) for each in projections
+        ]
         self._names = tuple([(each.name, each.version) for each in projections])
         if len({each.name for each in projections}) != len(projections):
             raise InvalidInput(f"inline: two projections bear one name: {self._names}")
         for each in projections:
             each.check()
-            cls: Any = type(each)
-            if each.elsewhere or cls.gather is not Projection[Any].gather:
+            if each.elsewhere or each.gathers:
                 raise InvalidInput(
                     f"{each.name!r} cannot be inline: its effects are not written through the "
                     "transaction's connection; run it by a worker, and `wait_for` it"
@@ -52,7 +52,7 @@ class Inline:
             ProjectionBehind: One has not.
             ProjectionSuperseded: A higher version of one is in use.
         """
-        for projection, _ in self._parts:
+        for projection, *_ in self._parts:
             taken = await self._store.backend.checkpoints.take_inline(
                 projection.name, version=projection.version, setup=drop_and_set_up(projection)
             )
@@ -73,16 +73,8 @@ class Inline:
         return in_order(self._results(stored, connection))
 
     def _results(self, stored: Sequence[StoredEvent], connection: Any) -> Iterator[Any]:
-        for projection, selection in self._parts:
+        for projection, generation, selection in self._parts:
             events = [selection.decode(each) for each in stored if selection.wants(each)]
             if events:
-                generation = Generation(
-                    name=projection.name,
-                    number=0,
-                    version=projection.version,
-                    state="active",
-                    partitions=1,
-                )
-                yield projection.handle(
-                    events, Batch(connection, generation, False, [], projection.tables)
-                )
+                batch = batch_of(projection, generation, connection, silent=False)
+                yield projection.handle(events, batch)

@@ -1,13 +1,11 @@
 """`live`: a projection of what there is now, of which nothing is kept."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any, TypeVar
 
-from hitherto.application.checkpoints import Generation
-from hitherto.application.projection import Batch, Projection, Recorded
-from hitherto.application.selection import Selection
-from hitherto.application.store import PAGE, Store
+from hitherto.application.projection import Projection, Recorded, batch_of, stored_nowhere
+from hitherto.application.selection import PAGE, Selection, walk
+from hitherto.application.store import Store
 from hitherto.errors import InvalidInput
 
 P = TypeVar("P", bound=Projection[Any])
@@ -28,36 +26,20 @@ async def live(store: Store, projection: P) -> P:
         EventStoreUnavailable: The store cannot be reached.
     """
     projection.check()
-    cls: Any = type(projection)
-    if projection.elsewhere or cls.gather is not Projection[Any].gather:
+    if projection.elsewhere or projection.gathers:
         raise InvalidInput(
             f"{projection.name!r} cannot be live: its effects are not in itself; of documents and "
             "totals, `fold` and `fold_totals` tell what they would be"
         )
-    generation = Generation(
-        name=projection.name, number=1, version=projection.version, state="active", partitions=1
-    )
+    batch = batch_of(projection, stored_nowhere(projection), None, silent=True)
     async for recorded in events_now(store, projection):
-        result = projection.handle(
-            [recorded], Batch[Any](None, generation, True, [], projection.tables)
-        )
+        result = projection.handle([recorded], batch)
         if result is not None:
             await result
     return projection
 
 
-async def events_now(store: Store, projection: Projection[Any]) -> AsyncGenerator[Recorded]:
+def events_now(store: Store, projection: Projection[Any]) -> AsyncGenerator[Recorded]:
     """The events that a projection asks for, up to the watermark."""
     selection = Selection(store, projection.events)
-    page = await selection.read(0, PAGE)
-    while True:
-        ahead = asyncio.ensure_future(selection.read(page.checkpoint, PAGE)) if page.full else None
-        try:
-            for stored in page.events:
-                yield selection.decode(stored)
-            if ahead is None:
-                return
-            page = await ahead
-        finally:
-            if ahead is not None:
-                ahead.cancel()
+    return walk(lambda after: selection.read(after, PAGE), 0, selection.decode)

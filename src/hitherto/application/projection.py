@@ -152,8 +152,8 @@ class Projection(Generic[C]):
             InvalidInput: It has no handler.
         """
         cls: Any = type(self)
-        plain = cls.handle is Projection[Any].handle and cls.gather is Projection[Any].gather
-        if plain and not self._handlers:
+        handles = self._handlers or cls.handle is not Projection[Any].handle
+        if not handles and not self.gathers:
             raise InvalidInput(
                 f"{cls.__qualname__} handles nothing: mark its methods with @on, or override handle"
             )
@@ -187,6 +187,12 @@ class Projection(Generic[C]):
             Seconds until it is to be called again at the latest; None: after the next events.
         """
         return None
+
+    @property
+    def gathers(self) -> bool:
+        """Whether it has something to do before the transaction, in `gather`."""
+        cls: Any = type(self)
+        return cls.gather is not Projection[Any].gather
 
     @property
     def side_effects(self) -> bool:
@@ -237,6 +243,20 @@ def projection(
     )
     made: Projection[C] = cls()
     return made
+
+
+def batch_of(
+    projection: Projection[C], generation: Generation, connection: C, *, silent: bool
+) -> Batch[C]:
+    """What a projection is given together with some events."""
+    return Batch(connection, generation, silent, [], projection.tables)
+
+
+def stored_nowhere(projection: Projection[Any]) -> Generation:
+    """Stands for a generation of which no store keeps checkpoints."""
+    return Generation(
+        name=projection.name, number=0, version=projection.version, state="active", partitions=1
+    )
 
 
 def table_name(name: str, generation: Generation) -> str:

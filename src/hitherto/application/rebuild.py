@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hitherto.application.checkpoints import Change, Generation
-from hitherto.application.projection import Batch, Projection, in_order, table_name
+from hitherto.application.projection import Projection, batch_of, in_order, table_name
 
 
 def drop_and_set_up(projection: Projection[Any]) -> Change:
@@ -14,7 +14,7 @@ def drop_and_set_up(projection: Projection[Any]) -> Change:
         if old is not None:
             yield from _dropped(connection, projection, old)
         silent = made.state == "filling"
-        yield projection.setup(connection, Batch(connection, made, silent, [], projection.tables))
+        yield projection.setup(connection, batch_of(projection, made, connection, silent=silent))
 
     return lambda connection, made, old: in_order(steps(connection, made, old))
 

@@ -1,11 +1,12 @@
 """`Selection`: which events of the log are asked for, and how they are decoded."""
 
-from collections.abc import Collection, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
 
-from hitherto.application.codec import decoded_metadata, recorded_event, unknown_aggregate_type
+from hitherto.application.codec import decoded_metadata, recorded_event
 from hitherto.application.records import StoredEvent, check_page
 from hitherto.domain.definition import Definition
 from hitherto.domain.event import Event
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from hitherto.application.store import Store
 
 T = TypeVar("T")
+
+PAGE = 1000
+"""The most events that are read at once."""
+
+_TURN = 200  # events between two turns of the event loop, which reads ahead meanwhile
 
 
 class Undecoded(Event):
@@ -101,16 +107,12 @@ class Selection:
         Raises:
             EventSerializationFailed: The code does not know its type, or its data do not fit.
         """
-        serializer = self._store.known_serializer(stored.aggregate_type)
-        if self._undecoded and (serializer is None or not serializer.knows(stored)):
-            metadata = decoded_metadata(stored, self._decode_metadata)
-            return recorded_event(stored, Undecoded(data=stored.data), metadata)
-        if serializer is None:
-            which = f"event {stored.event_type!r} of {stored.aggregate_id!r}"
-            raise unknown_aggregate_type(
-                f"{which} at version {stored.version}", stored.aggregate_type
-            )
-        return serializer.recorded(stored)
+        if self._undecoded:
+            serializer = self._store.known_serializer(stored.aggregate_type)
+            if serializer is None or not serializer.knows(stored):
+                metadata = decoded_metadata(stored, self._decode_metadata)
+                return recorded_event(stored, Undecoded(data=stored.data), metadata)
+        return self._store.recorded(stored)
 
     def _narrow(self, classes: Iterable[type[Event]]) -> None:
         """Filter by both names, or by the aggregates' alone where that comes to the same."""
@@ -134,6 +136,34 @@ class Selection:
         self._aggregate_types = sorted({aggregate_type for aggregate_type, _ in pairs})
         if any(not definition.event_classes <= chosen for definition in found.values()):
             self._event_types = sorted({event_type for _, event_type in pairs})
+
+
+async def walk(
+    read: Callable[[int], Awaitable[Page[StoredEvent]]],
+    after: int,
+    decode: Callable[[StoredEvent], T],
+) -> AsyncGenerator[T]:
+    """All events after a position, up to the watermark; a page is read ahead.
+
+    Args:
+        read: Gives the page after a position.
+        after: Where to begin.
+        decode: What is made of each event.
+    """
+    reading = asyncio.ensure_future(read(after))
+    try:
+        while True:
+            page = await reading
+            if page.full:
+                reading = asyncio.ensure_future(read(page.checkpoint))
+            for number, stored in enumerate(page.events):
+                if not number % _TURN:
+                    await asyncio.sleep(0)
+                yield decode(stored)
+            if not page.full:
+                return
+    finally:
+        reading.cancel()
 
 
 def _listed(values: Any) -> Collection[Any]:

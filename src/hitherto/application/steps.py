@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from hitherto.application.checkpoints import Generation, ParkedEvent, Progress, Work
 from hitherto.application.membership import Held
-from hitherto.application.projection import Batch, Projection, Recorded
+from hitherto.application.projection import Batch, Projection, Recorded, batch_of
 from hitherto.application.store import Store
 from hitherto.errors import AggregateLocked, HandlerFailed, Unavailable
 
@@ -75,7 +75,7 @@ class Steps:
     ) -> None:
         """Handle `events` and move the checkpoints that are below `position`, all or nothing."""
         started = time.perf_counter()
-        batch = Batch[Any](None, self._generation, silent, [], self._projection.tables)
+        batch = batch_of(self._projection, self._generation, None, silent=silent)
         handled: dict[int, int] = {}
         for each in events:
             partition = self._generation.partition_of(each.aggregate_id)

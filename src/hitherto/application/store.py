@@ -20,8 +20,8 @@ from hitherto.application.inline import Inline
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.ports import Backend, Clock, Codec, IdFactory
 from hitherto.application.readers import DocumentReader, TotalsReader
-from hitherto.application.records import LogPage, StoredEvent
-from hitherto.application.selection import Selection
+from hitherto.application.records import StoredEvent
+from hitherto.application.selection import PAGE, Page, Selection, walk
 from hitherto.application.subscription import Subscription
 from hitherto.domain.definition import Definition
 from hitherto.domain.event import Event
@@ -37,10 +37,8 @@ D = TypeVar("D")
 
 _UNKNOWN = SafeUUID.unknown
 
-PAGE = 1000
 _LONGEST_TURN = 5.0  # seconds
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.05  # seconds between looks at a checkpoint
-_TURN = 200  # events between two turns of the event loop, which reads ahead meanwhile
 
 _appended: ContextVar[Mapping[object, int]] = ContextVar(
     "hitherto_appended", default=MappingProxyType({})
@@ -166,9 +164,9 @@ class Store:
             limit=limit,
             backward=backward,
         )
-        return [self._recorded(event) for event in stored]
+        return [self.recorded(event) for event in stored]
 
-    async def read_all(
+    def read_all(
         self,
         *,
         after: int = 0,
@@ -184,27 +182,14 @@ class Store:
             EventSerializationFailed: An event is of a type that no repository knows.
         """
 
-        def read_page(after: int) -> "asyncio.Task[LogPage]":
-            reading = self.backend.read_all(
+        async def read(after: int) -> Page[StoredEvent]:
+            page = await self.backend.read_all(
                 after=after, limit=PAGE, event_types=event_types, aggregate_types=aggregate_types
             )
-            return asyncio.ensure_future(reading)
+            full = len(page.events) == PAGE
+            return Page(events=page.events, checkpoint=page.checkpoint, full=full)
 
-        reading = read_page(after)
-        try:
-            while True:
-                page = await reading
-                full = len(page.events) == PAGE
-                if full:
-                    reading = read_page(page.checkpoint)
-                for number, event in enumerate(page.events):
-                    if not number % _TURN:
-                        await asyncio.sleep(0)
-                    yield self._recorded(event)
-                if not full:
-                    return
-        finally:
-            reading.cancel()
+        return walk(read, after, self.recorded)
 
     def subscribe(
         self,
@@ -340,7 +325,12 @@ class Store:
         """The serializer of a kind of aggregate that a repository was made of."""
         return self._serializers.get(aggregate_type)
 
-    def _recorded(self, stored: StoredEvent) -> RecordedEvent[Event]:
+    def recorded(self, stored: StoredEvent) -> RecordedEvent[Event]:
+        """What the backend has stored, decoded.
+
+        Raises:
+            EventSerializationFailed: No repository knows its type, or its data do not fit.
+        """
         serializer = self._serializers.get(stored.aggregate_type)
         if serializer is None:
             which = f"event {stored.event_type!r} of {stored.aggregate_id!r}"

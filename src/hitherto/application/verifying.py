@@ -19,7 +19,8 @@ from hitherto.application.refolding import (
     judged,
 )
 from hitherto.application.repository import Repository
-from hitherto.application.store import PAGE, Store
+from hitherto.application.selection import PAGE
+from hitherto.application.store import Store
 from hitherto.domain.aggregate import Aggregate
 from hitherto.errors import InvalidInput
 

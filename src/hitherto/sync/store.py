@@ -13,8 +13,8 @@ from hitherto.application.health import Health
 from hitherto.application.importing import CHUNK, Imported, Past, Progress, in_silence
 from hitherto.application.projection import Projection
 from hitherto.application.records import LogPage
-from hitherto.application.selection import Selection
-from hitherto.application.store import PAGE, _appended
+from hitherto.application.selection import PAGE, Selection
+from hitherto.application.store import _appended
 from hitherto.application.views import Documents, Totals
 from hitherto.domain.event import Event
 from hitherto.domain.recorded import RecordedEvent
@@ -99,7 +99,7 @@ class Store:
 
         while True:
             page = self._run(next_page)
-            yield from map(self._async._recorded, page.events)
+            yield from map(self._async.recorded, page.events)
             if len(page.events) < PAGE:
                 return
             after = page.checkpoint
