@@ -9,8 +9,9 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 from tests.acceptance.postgres_writers import an_append
 
+from hitherto.application.alongside import Alongside, Timer
 from hitherto.application.checkpoints import Document, Generation, ParkedEvent, Progress
-from hitherto.application.records import Alongside, Snapshot, StoredEvent, Timer
+from hitherto.application.records import Snapshot, StoredEvent
 from hitherto.infrastructure.postgres import PostgresStore
 from hitherto.infrastructure.postgres.schema import latest_version
 

@@ -14,8 +14,9 @@ from tests.acceptance.postgres_writers import an_append, writers
 from tests.servers import new_schema
 
 from hitherto import AggregateVersionConflict, EventStoreUnavailable, HandlerFailed
+from hitherto.application.alongside import Alongside, Timer
 from hitherto.application.checkpoints import Progress
-from hitherto.application.records import Alongside, Append, StoredEvent, Timer
+from hitherto.application.records import Append, StoredEvent
 from hitherto.errors import AlreadyHandled, ProjectionSuperseded
 from hitherto.infrastructure.postgres import PostgresStore
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar, overload
 
+from hitherto.application.alongside import Alongside
 from hitherto.application.logging import log_event
-from hitherto.application.records import Alongside
 from hitherto.application.repository import Repository, refuse_awaitable
 from hitherto.application.saving import marking
 from hitherto.application.store import Store, utc_now

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hitherto.application.alongside import Alongside
 from hitherto.application.projection import Projection, batch_of, in_order, stored_nowhere
 from hitherto.application.rebuild import drop_and_set_up
-from hitherto.application.records import Alongside, StoredEvent
+from hitherto.application.records import StoredEvent
 from hitherto.application.selection import Selection
 from hitherto.errors import InvalidInput, ProjectionBehind
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
+from hitherto.application.alongside import Alongside, Timer
 from hitherto.application.codec import decoded_metadata
 from hitherto.application.commands import CommandBus, Target
 from hitherto.application.projection import Batch, Projection, Recorded
-from hitherto.application.records import Alongside, Timer
 from hitherto.application.repository import Repository
 from hitherto.application.saving import append, prepare, settle
 from hitherto.application.selection import Selection

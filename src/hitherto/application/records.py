@@ -1,6 +1,6 @@
 """What crosses the port between the application and a backend: values, encoded and checked."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, cast
@@ -18,8 +18,6 @@ from hitherto.errors import (
 
 MAX_VERSION = 2**31 - 1
 MAX_POSITION = 2**63 - 1
-FORGOTTEN = 10_000
-"""The most marks of messages that are dropped at once."""
 
 StreamRow = tuple[int, str, int, str, str]
 """The narrow form of a stored event: version, event type, schema version, data, aggregate type."""
@@ -93,46 +91,6 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             _check_new_event(event)
         if len({event.event_id for event in self.events}) != len(self.events):
             raise InvalidInput(f"the append to {self.aggregate_id!r} repeats an event id")
-
-
-class Timer(msgspec.Struct, frozen=True, kw_only=True):
-    """When a process is to be woken.
-
-    Attributes:
-        process: Its stored name.
-        aggregate_id: Which instance of it.
-        name: One of the instance's timers; setting it again replaces it.
-        due: When, with a time zone; None: it is cancelled.
-    """
-
-    process: str
-    aggregate_id: str
-    name: str
-    due: datetime | None
-
-
-Effects = Callable[[Sequence["StoredEvent"], Any], Awaitable[None] | None]
-"""Is given what the transaction has appended, and the connection, before it ends."""
-
-
-class Alongside(msgspec.Struct, frozen=True, kw_only=True):
-    """What the transaction of an append writes besides events.
-
-    Attributes:
-        scope: Whose messages `handled` names.
-        handled: The ids of messages that are handled by this append; each may be so once.
-        fired: Timers that this append is the answer to: each must stand as given, and is gone.
-        timers: Timers to set and to cancel, thereafter.
-        inline: Name and version of the projections that `effects` runs.
-        effects: Run with the connection.
-    """
-
-    scope: str = ""
-    handled: Sequence[str] = ()
-    fired: Sequence[Timer] = ()
-    timers: Sequence[Timer] = ()
-    inline: Sequence[tuple[str, int]] = ()
-    effects: Effects | None = None
 
 
 class StoredEvent(msgspec.Struct, frozen=True, gc=False):

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from hitherto.application.records import Alongside, Append, NewEvent, utc
+from hitherto.application.alongside import Alongside
+from hitherto.application.records import Append, NewEvent, utc
 from hitherto.application.store import Store
 from hitherto.domain.aggregate import Aggregate, Unsaved
 from hitherto.domain.metadata import Metadata, current_metadata

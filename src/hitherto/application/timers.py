@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from hitherto.application.alongside import Timer
 from hitherto.application.checkpoints import ParkedEvent
 from hitherto.application.logging import log_event
-from hitherto.application.records import Timer
 from hitherto.application.selection import Selection
 from hitherto.application.store import Store, utc_now
 from hitherto.domain.process import Process

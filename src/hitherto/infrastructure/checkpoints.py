@@ -1,7 +1,7 @@
 """What backends have in common about projections: which generation is whose, and refusals."""
 
+from hitherto.application.alongside import Timer
 from hitherto.application.checkpoints import Generation
-from hitherto.application.records import Timer
 from hitherto.errors import AlreadyHandled, HandlerFailed, LeaseLost, ProjectionSuperseded
 
 

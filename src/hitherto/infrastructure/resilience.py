@@ -8,21 +8,13 @@ from typing import TypeVar
 import msgspec
 import tenacity
 
+from hitherto.application.alongside import Alongside, Timer
 from hitherto.application.findings import Finding
 from hitherto.application.health import BreakerState, Health, Usage
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.logging import log_event
 from hitherto.application.ports import Backend, Checkpoints
-from hitherto.application.records import (
-    Alongside,
-    Append,
-    LogPage,
-    PlacedEvent,
-    Snapshot,
-    StoredEvent,
-    Stream,
-    Timer,
-)
+from hitherto.application.records import Append, LogPage, PlacedEvent, Snapshot, StoredEvent, Stream
 from hitherto.errors import (
     AggregateError,
     AggregateLocked,

@@ -4,19 +4,11 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
+from hitherto.application.alongside import Alongside, Timer
 from hitherto.application.findings import Finding
 from hitherto.application.health import Health, Usage
 from hitherto.application.ports import Backend, Checkpoints
-from hitherto.application.records import (
-    Alongside,
-    Append,
-    LogPage,
-    PlacedEvent,
-    Snapshot,
-    StoredEvent,
-    Stream,
-    Timer,
-)
+from hitherto.application.records import Append, LogPage, PlacedEvent, Snapshot, StoredEvent, Stream
 from hitherto.errors import EventStoreUnavailable
 
 

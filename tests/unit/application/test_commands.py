@@ -28,9 +28,10 @@ from hitherto import (
     connect,
     metadata_context,
 )
+from hitherto.application.alongside import Alongside
 from hitherto.application.commands import CommandBus, Middleware, Next
 from hitherto.application.middleware import log_commands, measure_commands, validate_commands
-from hitherto.application.records import Alongside, Append
+from hitherto.application.records import Append
 from hitherto.infrastructure.memory import MemoryStore
 
 

@@ -35,11 +35,12 @@ from hitherto import (
     Store,
     connect,
 )
+from hitherto.application.alongside import Alongside, Timer
 from hitherto.application.checkpoints import Generation
 from hitherto.application.commands import CommandBus
 from hitherto.application.processes import Reactions
 from hitherto.application.projection import Batch
-from hitherto.application.records import Alongside, Append, Timer
+from hitherto.application.records import Append
 from hitherto.testing.probe import Probe
 
 DAY = timedelta(days=1)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hitherto.application.records import Alongside
+from hitherto.application.alongside import Alongside
 from hitherto.errors import HandlerFailed, LeaseLost
 from hitherto.infrastructure.memory import MemoryStore
 from hitherto.testing.checkpoint_contract.making import (

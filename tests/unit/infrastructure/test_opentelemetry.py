@@ -35,7 +35,8 @@ from hitherto import (
     metadata_context,
     sync,
 )
-from hitherto.application.records import Alongside, Append
+from hitherto.application.alongside import Alongside
+from hitherto.application.records import Append
 from hitherto.infrastructure.memory import MemoryStore
 from hitherto.infrastructure.opentelemetry import OpenTelemetryInstrumentation
 from hitherto.infrastructure.resilience import Resilient

@@ -11,8 +11,9 @@ from uuid import uuid4
 import pytest
 
 from hitherto import EventStoreError, EventStoreUnavailable, Instrumentation
+from hitherto.application.alongside import Alongside, Timer
 from hitherto.application.health import BreakerState, Health
-from hitherto.application.records import Alongside, Append, NewEvent, Timer
+from hitherto.application.records import Append, NewEvent
 from hitherto.application.store import utc_now
 from hitherto.errors import (
     AggregateLocked,

@@ -13,9 +13,9 @@ import pytest
 import pytest_asyncio
 
 from hitherto import EventStoreUnavailable
+from hitherto.application.alongside import Alongside
 from hitherto.application.checkpoints import Generation, Progress
 from hitherto.application.projection import in_order
-from hitherto.application.records import Alongside
 from hitherto.errors import HandlerFailed, LeaseLost
 from hitherto.infrastructure.sql import migrations, named_queries
 from hitherto.infrastructure.sqlite import SqliteStore

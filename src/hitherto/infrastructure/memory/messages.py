@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
-from hitherto.application.records import FORGOTTEN, Alongside, Timer
+from hitherto.application.alongside import FORGOTTEN, Alongside, Timer
 from hitherto.infrastructure.checkpoints import already_fired, already_handled
 
 

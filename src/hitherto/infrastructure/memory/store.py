@@ -6,10 +6,10 @@ from functools import partial
 from itertools import islice
 from uuid import UUID
 
+from hitherto.application.alongside import Alongside, Timer
 from hitherto.application.findings import Finding
 from hitherto.application.health import Health, Usage
 from hitherto.application.records import (
-    Alongside,
     Append,
     LogPage,
     NewEvent,
@@ -17,7 +17,6 @@ from hitherto.application.records import (
     Snapshot,
     StoredEvent,
     Stream,
-    Timer,
     check_group,
     check_id_page,
     check_page,
@@ -270,9 +269,7 @@ class MemoryStore:
         for name, version in alongside.inline:
             self.checkpoints.check_inline(name, version)
         if alongside.effects is not None:
-            await run(
-                "what was to be done with the append", partial(alongside.effects, made, None)
-            )
+            await run("what was to be done with the append", partial(alongside.effects, made, None))
         self._messages.write(alongside)
 
     def _keep(self, made: Iterable[StoredEvent]) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from hitherto.application.records import Alongside, Append, Timer, refusal, without_first
+from hitherto.application.alongside import Alongside, Timer
+from hitherto.application.records import Append, refusal, without_first
 from hitherto.errors import InvalidInput
 from hitherto.infrastructure.batching import Outcome
 from hitherto.infrastructure.postgres.connections import Connections

@@ -5,20 +5,18 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from hitherto.application.alongside import FORGOTTEN, Alongside, Timer
 from hitherto.application.findings import Finding
 from hitherto.application.health import Health, Usage
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.records import (
-    FORGOTTEN,
     MAX_VERSION,
-    Alongside,
     Append,
     LogPage,
     PlacedEvent,
     Snapshot,
     StoredEvent,
     Stream,
-    Timer,
     check_group,
     check_id_page,
     check_page,

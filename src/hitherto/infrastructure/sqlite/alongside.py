@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import apsw
 
-from hitherto.application.records import Alongside, Append, StoredEvent, Timer, without_first
+from hitherto.application.alongside import Alongside, Timer
+from hitherto.application.records import Append, StoredEvent, without_first
 from hitherto.infrastructure.checkpoints import already_fired, already_handled, not_inline
 from hitherto.infrastructure.sql import named_queries
 from hitherto.infrastructure.sqlite.appending import standing_of, time_text, write

@@ -10,20 +10,18 @@ from typing import Any, TypeVar
 
 import apsw
 
+from hitherto.application.alongside import FORGOTTEN, Alongside, Timer
 from hitherto.application.findings import Finding
 from hitherto.application.health import Health, Usage
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.records import (
-    FORGOTTEN,
     MAX_VERSION,
-    Alongside,
     Append,
     LogPage,
     PlacedEvent,
     Snapshot,
     StoredEvent,
     Stream,
-    Timer,
     check_group,
     check_id_page,
     check_page,

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from hitherto.application.alongside import Alongside
 from hitherto.application.ports import Backend
-from hitherto.application.records import Alongside, StoredEvent
+from hitherto.application.records import StoredEvent
 from hitherto.errors import HandlerFailed, LeaseLost, ProjectionSuperseded
 from hitherto.testing.checkpoint_contract.making import (
     NAME,

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from hitherto.application.alongside import Alongside, Timer
 from hitherto.application.ports import Backend
-from hitherto.application.records import Alongside, Append, StoredEvent, Timer
+from hitherto.application.records import Append, StoredEvent
 from hitherto.errors import (
     AggregateIDMismatch,
     AggregateVersionConflict,

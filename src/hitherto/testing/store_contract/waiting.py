@@ -6,8 +6,8 @@ from typing import TypeVar
 
 import pytest
 
+from hitherto.application.alongside import Alongside
 from hitherto.application.ports import Backend
-from hitherto.application.records import Alongside
 from hitherto.errors import EventStoreUnavailable
 from hitherto.testing.store_contract.making import append_to, placed
 

@@ -1,0 +1,21 @@
+"""What the application asks of a backend, and of its surroundings.
+
+A backend is any class with these methods; `hitherto.testing.StoreContract` is the test that it
+must pass.
+"""
+
+from hitherto.application.ports.backend import Backend, Inspection
+from hitherto.application.ports.checkpoints import Checkpoints
+from hitherto.application.ports.event_store import EventStore, SnapshotStore
+from hitherto.application.ports.surroundings import Clock, Codec, IdFactory
+
+__all__ = [
+    "Backend",
+    "Checkpoints",
+    "Clock",
+    "Codec",
+    "EventStore",
+    "IdFactory",
+    "Inspection",
+    "SnapshotStore",
+]

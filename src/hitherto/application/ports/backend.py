@@ -1,0 +1,33 @@
+"""What is asked of a backend, all in one."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from hitherto.application.findings import Finding
+from hitherto.application.ports.checkpoints import Checkpoints
+from hitherto.application.ports.event_store import EventStore, SnapshotStore
+
+
+class Inspection(Protocol):
+    """Looks for damage."""
+
+    async def inspect(self) -> Sequence[Finding]:
+        """What is wrong with all that is stored, as far as it can be told without its classes.
+
+        It reads everything, and takes as long as that takes. A store that nobody has meddled with
+        gives nothing.
+        """
+        ...
+
+
+class Backend(EventStore, SnapshotStore, Inspection, Protocol):
+    """All in one: what `connect` opens.
+
+    Attributes:
+        checkpoints: Those of projections.
+    """
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Those of projections, kept in the same place."""
+        ...
