@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hitherto.application.store import Store
 
 T = TypeVar("T")
+E = TypeVar("E", bound=StoredEvent | RecordedEvent[Any])
 
 PAGE = 1000
 """The most events that are read at once."""
@@ -35,7 +36,7 @@ class Undecoded(Event):
     data: str
 
 
-class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+class Page(msgspec.Struct, Generic[E], frozen=True, kw_only=True):
     """Some events in a row.
 
     Attributes:
@@ -44,9 +45,16 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
         full: Whether there may be more right behind it.
     """
 
-    events: Sequence[T]
+    events: Sequence[E]
     checkpoint: int
     full: bool
+
+    def up_to(self, position: int | None) -> "Page[E]":
+        """What of it is not beyond a position; None: all."""
+        if position is None or self.checkpoint < position:
+            return self
+        events = [each for each in self.events if each.position <= position]
+        return Page(events=events, checkpoint=position, full=False)
 
 
 class Selection:

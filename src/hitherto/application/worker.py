@@ -13,9 +13,9 @@ from hitherto.application.checkpoints import Generation
 from hitherto.application.handling import Handling
 from hitherto.application.logging import log_event
 from hitherto.application.membership import Membership, lowest
-from hitherto.application.projection import SPREAD, Projection, Recorded
+from hitherto.application.projection import SPREAD, Projection
 from hitherto.application.rebuild import drop_and_set_up, put_in_place
-from hitherto.application.selection import Page, Selection
+from hitherto.application.selection import Selection
 from hitherto.application.steps import Transactions
 from hitherto.application.store import Store
 from hitherto.application.subscription import PAGE, Subscription
@@ -252,8 +252,9 @@ class ProjectionWorker(Generic[C]):
         try:
             async for page in subscription.pages(self._batch):
                 nudge.cancel()
-                await handling.handle(_up_to(limit, page))
-                if page.full and not _is_beyond(limit, page):
+                part = page.up_to(limit)
+                await handling.handle(part)
+                if part.full:
                     continue
                 if handling.is_behind and (wanted or 0 < save_at <= loop.time()):
                     await handling.save()
@@ -277,13 +278,8 @@ class ProjectionWorker(Generic[C]):
         except (Unavailable, AggregateLocked):
             raise
         except Exception as error:  # noqa: BLE001  # it is the projection's own
-            log_event(
-                self._store.logger,
-                logging.WARNING,
-                "projection_failed",
-                projection=self._projection.name,
-                error=f"{type(error).__name__}: {error}",
-            )
+            told = f"{type(error).__name__}: {error}"
+            self._log(logging.WARNING, "projection_failed", error=told)
             return 1.0
 
     async def _limit(self, generation: Generation) -> int | None:
@@ -330,13 +326,7 @@ class ProjectionWorker(Generic[C]):
             except (Unavailable, AggregateLocked) as error:
                 if isinstance(error, Unavailable) and not error.transient:
                     raise
-                log_event(
-                    self._store.logger,
-                    logging.WARNING,
-                    "projection_waits",
-                    projection=self._projection.name,
-                    error=str(error),
-                )
+                self._log(logging.WARNING, "projection_waits", error=str(error))
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._stopped.wait()
@@ -347,18 +337,10 @@ class ProjectionWorker(Generic[C]):
         if self._subscription is not None:
             self._subscription.stop()
 
-    def _log(self, level: int, event: str, generation: Generation, **values: object) -> None:
-        name, number = generation.name, generation.number
-        log_event(self._store.logger, level, event, projection=name, generation=number, **values)
-
-
-def _is_beyond(limit: int | None, page: Page[Recorded]) -> bool:
-    return limit is not None and page.checkpoint >= limit
-
-
-def _up_to(limit: int | None, page: Page[Recorded]) -> Page[Recorded]:
-    """The part of a page that is not beyond the limit."""
-    if limit is None or page.checkpoint <= limit:
-        return page
-    events = [each for each in page.events if each.position <= limit]
-    return Page(events=events, checkpoint=limit, full=False)
+    def _log(
+        self, level: int, event: str, generation: Generation | None = None, **values: object
+    ) -> None:
+        if generation is not None:
+            values = {"generation": generation.number, **values}
+        name = self._projection.name
+        log_event(self._store.logger, level, event, projection=name, **values)

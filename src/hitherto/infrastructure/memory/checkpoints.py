@@ -145,7 +145,7 @@ class MemoryCheckpoints:
         )
         if moved or not view.parked.keys() >= set(progress.unparked):
             raise lease_lost(generation)
-        self._move(view, progress)
+        view.move(progress, self._event_id(progress.position))
         for position in progress.unparked:
             del view.parked[position]
         for parked in progress.parked:
@@ -321,17 +321,6 @@ class MemoryCheckpoints:
             silent_until=partition.silent_until,
             intact=not position or (event_id is not None and event_id == self._event_id(position)),
         )
-
-    def _move(self, view: View, progress: Progress) -> None:
-        for each in progress.leases:
-            partition = view.partitions[each]
-            if progress.position > partition.position:
-                partition.position = progress.position
-                partition.event_id = self._event_id(progress.position)
-            partition.handled += progress.handled.get(each, 0)
-            partition.attempts = int(progress.begun)
-            partition.leased_until = time.time() + progress.lease
-            partition.updated_at = datetime.now(UTC)
 
     def _status(self, view: View) -> ProjectionStatus:
         generation, position, now = view.generation, self._reached(view), time.time()

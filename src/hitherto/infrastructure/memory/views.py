@@ -1,11 +1,12 @@
 """What is kept of a projection: partitions, workers, parked events and documents."""
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
-from hitherto.application.checkpoints import Document, Generation, ParkedEvent
+from hitherto.application.checkpoints import Document, Generation, ParkedEvent, Progress
 
 
 @dataclass(slots=True)
@@ -59,6 +60,17 @@ class View:
             self.partitions[number].token += 1
             self.partitions[number].worker = worker
         return taken
+
+    def move(self, progress: Progress, event_id: UUID | None) -> None:
+        """Move checkpoints to a position, at which this event is."""
+        for number in progress.leases:
+            each = self.partitions[number]
+            if progress.position > each.position:
+                each.position, each.event_id = progress.position, event_id
+            each.handled += progress.handled.get(number, 0)
+            each.attempts = int(progress.begun)
+            each.leased_until = time.time() + progress.lease
+            each.updated_at = datetime.now(UTC)
 
     def may_replace(self, reached: int, *, side_effects: bool) -> bool:
         """Whether the checkpoints allow to switch to it from one that has come so far."""
