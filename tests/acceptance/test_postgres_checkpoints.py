@@ -361,8 +361,8 @@ async def _defer(connection: Any) -> None:
 
 
 async def _leave_a_query(connection: Any) -> None:
-    """Does not wait for what it has begun."""
-    left = asyncio.create_task(connection.execute("SELECT pg_sleep(60)"))
+    """Does not wait for what it has begun, which the server goes on with all the same."""
+    left = asyncio.create_task(connection.execute("SELECT pg_sleep(1)"))
     await asyncio.sleep(0.05)
     left.add_done_callback(lambda task: task.cancelled() or task.exception())
     raise RuntimeError("gave up")
