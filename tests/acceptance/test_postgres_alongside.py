@@ -13,7 +13,12 @@ from tests.acceptance.postgres_stores import opened
 from tests.acceptance.postgres_writers import an_append, writers
 from tests.servers import new_schema
 
-from hitherto import AggregateVersionConflict, EventStoreUnavailable, HandlerFailed
+from hitherto import (
+    AggregateLocked,
+    AggregateVersionConflict,
+    EventStoreUnavailable,
+    HandlerFailed,
+)
 from hitherto.application.alongside import Alongside, Timer
 from hitherto.application.checkpoints import Progress
 from hitherto.application.records import Append, StoredEvent
@@ -118,6 +123,52 @@ async def test_a_connection_that_breaks_under_the_effects_leaves_nothing(world: 
     assert outage.value.transient
     assert await world.written() == (0, 0, 0, 0)
     cut = False
+    await world.one.append([append], alongside=alongside)
+    assert await world.written() == (1, 1, 1, 1)
+
+
+async def test_effects_that_meet_in_a_deadlock_are_done_again(world: World) -> None:
+    """Of appends in two processes that write the same rows in another order; none fails."""
+    await world.admin.execute(f"INSERT INTO {world.schema}.effects VALUES (10), (20)")
+    met = asyncio.Barrier(2)
+
+    def adding(*rows: int, meet: list[int]) -> Any:
+        async def effects(_events: Any, connection: Any) -> None:
+            for row in rows:
+                await connection.execute(
+                    f"UPDATE {world.schema}.effects SET n = n + 1 WHERE n / 10 = $1", row
+                )
+                if meet:
+                    meet.pop()
+                    await met.wait()
+
+        return Alongside(effects=effects)
+
+    await asyncio.gather(
+        world.one.append([an_append("a")], alongside=adding(1, 2, meet=[1])),
+        world.other.append([an_append("b")], alongside=adding(2, 1, meet=[1])),
+    )
+    rows = await world.admin.fetch(f"SELECT n FROM {world.schema}.effects ORDER BY n")
+    assert [row["n"] for row in rows] == [12, 22]
+    assert (await world.written())[0] == 2
+
+
+@pytest.mark.parametrize("state", ["55P03", "40P01", "40001"])
+async def test_effects_that_always_meet_a_lock_leave_nothing(world: World, state: str) -> None:
+    """That is no failure of theirs; the same append can be sent again."""
+    calls: list[Any] = []
+
+    async def effects(events: Sequence[StoredEvent], connection: Any) -> None:
+        await world.effects(events, connection)
+        calls.append(events)
+        if len(calls) <= 5:
+            raise_it = f"RAISE EXCEPTION 'as told' USING ERRCODE = '{state}'"
+            await connection.execute(f"DO $$ BEGIN {raise_it}; END $$")
+
+    append, alongside = an_append("a"), world.alongside("m", effects=effects)
+    with pytest.raises(AggregateLocked, match="as told"):
+        await world.one.append([append], alongside=alongside)
+    assert (len(calls), await world.written()) == (5, (0, 0, 0, 0))
     await world.one.append([append], alongside=alongside)
     assert await world.written() == (1, 1, 1, 1)
 

@@ -4,13 +4,16 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from psycopg import AsyncConnection, Error, InterfaceError, OperationalError
+from psycopg import AsyncConnection, Error
 
 from hitherto.application.checkpoints import Progress, Work
-from hitherto.infrastructure.checkpoints import handler_failed, lease_lost
 from hitherto.infrastructure.postgres.encoding import progress_json
+from hitherto.infrastructure.postgres.errors import reading, translated
+from hitherto.infrastructure.postgres.lending import Lent
 from hitherto.infrastructure.postgres.schema import Schema
-from hitherto.infrastructure.taking_part import IDLE, LOST, run, unavailable
+from hitherto.infrastructure.taking_part import ADVANCE, opened, see_written
+
+_WHERE = "the database of PsycopgTransactions"
 
 Connecting = Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
 """Gives a connection for one transaction, such as the method `connection` of psycopg's pool."""
@@ -33,26 +36,32 @@ class PsycopgTransactions:
 
     def __init__(self, connect: Connecting, *, schema: str = "public") -> None:
         self._connect = connect
-        query = Schema(schema).sql("SELECT {schema}.advance_projection(%s::jsonb)")
-        self._advance = query.encode()
+        self._advance = Schema(schema).sql(ADVANCE.replace("{progress}", "%s")).encode()
 
     async def advance(self, progress: Progress, work: Work | None = None) -> None:
         """See `Checkpoints.advance`."""
-        try:
-            async with self._connect() as connection, connection.transaction():
-                idle = IDLE.format(milliseconds=int(progress.lease * 1000))
-                await connection.execute(idle.encode())
-                await self._write(connection, progress, work)
-        except Error as error:
-            if error.sqlstate == LOST:
-                raise lease_lost(progress.generation) from error
-            if isinstance(error, OperationalError | InterfaceError):
-                raise unavailable(error) from error
-            raise handler_failed(repr(progress.generation.name), error) from error
+        with reading(_WHERE), translated(_WHERE, Error):
+            async with self._connect() as connection:
+                lent = Lent(
+                    connection,
+                    repr(progress.generation.name),
+                    where=_WHERE,
+                    patience=progress.lease,
+                    check=_nothing,  # `see_written` does
+                    is_cut=lambda _: connection.closed,
+                )
+                with lent.blamed():
+                    async with connection.transaction():
+                        await self._write(lent, progress, work)
 
-    async def _write(
-        self, connection: AsyncConnection[Any], progress: Progress, work: Work | None
-    ) -> None:
+    async def _write(self, lent: Lent, progress: Progress, work: Work | None) -> None:
+        connection: AsyncConnection[Any] = lent.connection
+        await connection.execute(opened(progress.lease).encode())
         if work is not None:
-            await run(work, connection, progress, broken=lambda: connection.closed)
-        await connection.execute(self._advance, (progress_json(progress),))
+            await lent.run(work)
+        moved = await connection.execute(self._advance, (progress_json(progress),))
+        see_written(await moved.fetchone())
+
+
+async def _nothing() -> None:
+    pass

@@ -1,17 +1,18 @@
 """`SqlAlchemyTransactions`: a projection's effects through sessions of SQLAlchemy 2."""
 
-from typing import Any
-
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from hitherto.application.checkpoints import Progress, Work
-from hitherto.errors import HithertoError
-from hitherto.infrastructure.checkpoints import handler_failed, lease_lost
 from hitherto.infrastructure.postgres.encoding import progress_json
+from hitherto.infrastructure.postgres.errors import reading, translated
+from hitherto.infrastructure.postgres.lending import Lent
 from hitherto.infrastructure.postgres.schema import Schema
-from hitherto.infrastructure.taking_part import IDLE, LOST, run, unavailable
+from hitherto.infrastructure.taking_part import ADVANCE, opened, see_written
+
+_WHERE = "the database of SqlAlchemyTransactions"
 
 
 class SqlAlchemyTransactions:
@@ -34,40 +35,27 @@ class SqlAlchemyTransactions:
         self, sessions: async_sessionmaker[AsyncSession], *, schema: str = "public"
     ) -> None:
         self._sessions = sessions
-        query = Schema(schema).sql("SELECT {schema}.advance_projection(CAST(:progress AS jsonb))")
-        self._advance = text(query)
+        self._advance = text(Schema(schema).sql(ADVANCE.replace("{progress}", ":progress")))
 
     async def advance(self, progress: Progress, work: Work | None = None) -> None:
         """See `Checkpoints.advance`."""
-        try:
-            async with self._sessions() as session, session.begin():
-                idle = IDLE.format(milliseconds=int(progress.lease * 1000))
-                await session.execute(text(idle))
-                if work is not None:
-                    await run(work, session, progress, broken=lambda: False)
-                    await session.flush()
-                await session.execute(self._advance, {"progress": progress_json(progress)})
-        except HithertoError as error:
-            cause = error.__cause__
-            if isinstance(cause, DBAPIError) and _is_broken(cause):
-                raise unavailable(cause) from cause
-            raise
-        except DBAPIError as error:
-            if _state(error) == LOST:
-                raise lease_lost(progress.generation) from error
-            if _is_broken(error):
-                raise unavailable(error) from error
-            raise handler_failed(repr(progress.generation.name), error) from error
-
-
-def _is_broken(error: DBAPIError) -> bool:
-    """Whether the connection is gone; or the server, which says so in class 57P or 08."""
-    state = _state(error) or ""
-    return error.connection_invalidated or state[:3] == "57P" or state[:2] == "08"
-
-
-def _state(error: DBAPIError) -> str | None:
-    """The SQLSTATE, wherever the dialect puts it."""
-    origin: Any = error.orig
-    found: str | None = getattr(origin, "sqlstate", None)
-    return found
+        with reading(_WHERE), translated(_WHERE, DBAPIError, PoolTimeout):
+            async with self._sessions() as session:
+                connection = await session.connection()
+                lent = Lent(
+                    session,
+                    repr(progress.generation.name),
+                    where=_WHERE,
+                    patience=progress.lease,
+                    check=session.flush,
+                    is_cut=lambda _: connection.invalidated,
+                )
+                with lent.blamed():
+                    await session.execute(text(opened(progress.lease)))
+                    if work is not None:
+                        await lent.run(work)
+                    moved = await session.execute(
+                        self._advance, {"progress": progress_json(progress)}
+                    )
+                    see_written(moved.first())
+                    await session.commit()

@@ -1,41 +1,26 @@
 """What transactions have in common that are not the store's own: a step of a worker is in them."""
 
-import inspect
-from collections.abc import Callable
-from typing import Any
+OPEN = """SELECT set_config('idle_in_transaction_session_timeout', '{milliseconds}', true),
+                 set_config('hitherto.step', 'open', true)"""
+"""A worker that is frozen holds its locks no longer than its lease. The mark ends with them."""
 
-from hitherto.application.checkpoints import Progress, Work
-from hitherto.errors import EventStoreUnavailable, HithertoError
-from hitherto.infrastructure.checkpoints import handler_failed
+ADVANCE = """SELECT {schema}.advance_projection(CAST({progress} AS jsonb))
+             WHERE current_setting('hitherto.step', true) = 'open'"""
+"""The step's last statement; it gives no row in another transaction than the one that was begun."""
 
-IDLE = "SET LOCAL idle_in_transaction_session_timeout = {milliseconds}"
-"""A worker that is frozen holds its locks no longer than its lease."""
-
-LOST = "HH423"
-"""The SQLSTATE of a checkpoint that another worker has taken over."""
+_LONGEST = 2**31 - 1  # milliseconds
 
 
-async def run(
-    work: Work, connection: Any, progress: Progress, *, broken: Callable[[], bool]
-) -> None:
-    """Run `work` with a connection.
+def opened(lease: float) -> str:
+    """The step's first statement."""
+    return OPEN.replace("{milliseconds}", str(min(max(round(lease * 1000), 1), _LONGEST)))
+
+
+def see_written(row: object) -> None:
+    """Look at what `ADVANCE` gave.
 
     Raises:
-        HandlerFailed: It raised.
-        EventStoreUnavailable: It raised because the connection is broken.
+        RuntimeError: The transaction is over.
     """
-    try:
-        result = work(connection)
-        if inspect.isawaitable(result):
-            await result
-    except HithertoError:
-        raise
-    except Exception as error:
-        if broken():
-            raise unavailable(error) from error
-        raise handler_failed(repr(progress.generation.name), error) from error
-
-
-def unavailable(error: Exception) -> EventStoreUnavailable:
-    """The error for a connection that cannot be made, or has broken."""
-    return EventStoreUnavailable(f"the transaction of a projection broke: {error}")
+    if row is None:
+        raise RuntimeError("it ended its transaction, or each of its statements is one")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hitherto.application.alongside import Alongside
-from hitherto.errors import HandlerFailed, LeaseLost
+from hitherto.errors import AggregateLocked, HandlerFailed, LeaseLost, PublisherUnavailable
 from hitherto.infrastructure.memory import MemoryStore
 from hitherto.testing.checkpoint_contract.making import (
     NAME,
@@ -76,6 +76,17 @@ async def test_async_work_that_fails_writes_nothing() -> None:
     with pytest.raises(HandlerFailed, match="ZeroDivisionError"):
         await store.checkpoints.advance(step(made, await hold(store, made), positions[0]), work)
     assert await store.checkpoints.position(NAME) == 0
+
+
+@pytest.mark.parametrize("error", [AggregateLocked("held"), PublisherUnavailable("away")])
+async def test_what_is_locked_or_out_is_not_the_works_fault(error: Exception) -> None:
+    """A worker waits for it."""
+    store, work = MemoryStore(), Paused(error)
+    positions = await some_events(store)
+    made = await prepare(store)
+    work.go_on.set()
+    with pytest.raises(type(error)):
+        await store.checkpoints.advance(step(made, await hold(store, made), positions[0]), work)
 
 
 async def test_a_switch_whose_finish_is_awaited_looks_again() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from hitherto import (
     AggregateLocked,
@@ -67,6 +68,23 @@ def test_a_state_of_the_server_has_one_error(state: str, expected: type[Hitherto
     error = raised(from_server(state))
     assert type(error) is expected
     assert "told by the server" in str(error)
+
+
+@pytest.mark.parametrize("state", ["55P03", "53100", "HH423", "42P01", "57014"])
+def test_another_drivers_error_is_told_by_its_state(state: str) -> None:
+    """Whatever its class, or SQLAlchemy's around it, whose text has the statement's values."""
+
+    class Theirs(Exception):
+        sqlstate = state
+
+    around = DBAPIError("SELECT secret", {}, Theirs("told by the server"))
+    expected = raised(from_server(state))
+    for error in (Theirs("told by the server"), around):
+        with pytest.raises(type(expected)) as caught, translated(WHERE, type(error)):
+            raise error
+        assert type(caught.value) is type(expected)
+        assert str(caught.value) == str(expected)
+        assert getattr(caught.value, "transient", None) == getattr(expected, "transient", None)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from hitherto import EventStoreUnavailable
 from hitherto.application.alongside import Alongside
 from hitherto.application.checkpoints import Generation, Progress
 from hitherto.application.projection import in_order
-from hitherto.errors import HandlerFailed, LeaseLost
+from hitherto.errors import AggregateLocked, HandlerFailed, LeaseLost, PublisherUnavailable
 from hitherto.infrastructure.sql import migrations, named_queries
 from hitherto.infrastructure.sqlite import SqliteStore
 from hitherto.infrastructure.sqlite.watching import Watch
@@ -112,6 +112,19 @@ class TestHandlers:
             await view.advance(full)
         assert caught.value.transient
         assert (await view.rows(), await view.position()) == ([], 0)
+
+    @pytest.mark.parametrize("error", [AggregateLocked("held"), PublisherUnavailable("away")])
+    async def test_what_is_locked_or_out_is_not_the_handlers_fault(
+        self, view: View, error: Exception
+    ) -> None:
+        """As for an aggregate, or a broker."""
+
+        def work(_connection: apsw.Connection) -> None:
+            raise error
+
+        with pytest.raises(type(error)):
+            await view.advance(work)
+        assert await view.position() == 0
 
     async def test_async_handlers_are_refused(self, view: View) -> None:
         """The message says what to write; nothing is left that was never awaited."""

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable
 
-from hitherto.errors import Unavailable
+from hitherto.errors import AggregateLocked, Unavailable
 from hitherto.infrastructure.checkpoints import handler_failed
 
 
@@ -17,7 +17,7 @@ async def run(who: str, code: Callable[[], Awaitable[None] | None]) -> None:
         result = code()
         if inspect.isawaitable(result):
             await result
-    except Unavailable:  # an outage, which is nobody's fault
+    except (Unavailable, AggregateLocked):  # nobody's fault
         raise
     except Exception as error:
         raise handler_failed(who, error) from error

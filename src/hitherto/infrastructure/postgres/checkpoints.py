@@ -152,7 +152,7 @@ class PostgresCheckpoints:
                 await self._see_fits(connection, new, old, side_effects, "extent")
                 # The tables first, as for a worker of either; the checkpoints may have moved until
                 # they are locked.
-                await borrowed.run(lambda lent_to: finish(lent_to, new, old), lockable=True)
+                await borrowed.run(lambda lent_to: finish(lent_to, new, old))
                 reached = await self._see_fits(
                     connection, new, old, side_effects, "lock_checkpoints"
                 )
@@ -186,7 +186,7 @@ class PostgresCheckpoints:
                 return False
             # As a worker locks them: the tables first, for which it may have to wait a while.
             await borrowed.connection.execute(self._sql["wait_patiently"])
-            await borrowed.run(lambda lent_to: setup(lent_to, active, active), lockable=True)
+            await borrowed.run(lambda lent_to: setup(lent_to, active, active))
             await self._lock(borrowed.connection, active)
             await borrowed.connection.execute(self._sql["reset_generation"], *_key(active))
             return True
@@ -275,7 +275,7 @@ class PostgresCheckpoints:
         """A new generation with this name, version, state and number of partitions."""
         query = self._sql["make_generation"]
         made = _generation(await borrowed.connection.fetchrow(query, *row))
-        await borrowed.run(lambda lent_to: setup(lent_to, made, old), lockable=True)
+        await borrowed.run(lambda lent_to: setup(lent_to, made, old))
         return made
 
     async def _lock(self, connection: Any, generation: Generation) -> tuple[int, int]:

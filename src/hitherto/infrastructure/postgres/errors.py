@@ -1,4 +1,4 @@
-"""The driver's errors, wrapped once."""
+"""The drivers' errors, wrapped once, and what each state of the server tells of."""
 
 import re
 import ssl
@@ -19,7 +19,7 @@ from hitherto.errors import (
     SchemaMismatch,
 )
 
-LOCKED = {"55P03", "40P01", "40001"}
+_LOCKED = {"55P03", "40P01", "40001"}
 _UNAVAILABLE_CLASSES = {"08", "28", "3D", "53", "57", "58"}
 _UNAVAILABLE = {"HH002"}
 _TOLD: dict[str, type[HithertoError]] = {
@@ -31,19 +31,39 @@ _LASTING_CLASSES = {"28", "3D"}  # a wrong user or password, no such database
 _CANCELED = "57014"  # by a statement_timeout, to which it would come again
 _READ_ONLY = "25006"
 _SCHEMA = {"3F000", "42501", "42P01", "42703", "42883"}
+_SERVER_CLASSES = {"53", "58"}  # it is full, or its disk is broken
+# Values that cannot be stored, a constraint or a trigger that comes at the end, a transaction that
+# is aborted, too large a row.
+_LEFT_BEHIND_CLASSES = {"21", "22", "23", "25", "44", "54", "P0"}
+_DRIVER: tuple[type[Exception], ...] = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 
 @contextmanager
-def translated(where: str) -> Generator[None]:
-    """Raise the driver's errors as hitherto's; `where` names the server, without secrets."""
+def translated(where: str, *others: type[Exception]) -> Generator[None]:
+    """Raise a driver's errors as hitherto's.
+
+    Args:
+        where: Names the server, without secrets.
+        others: Errors of another driver than the store's.
+    """
     try:
         yield
-    except asyncpg.PostgresError as error:
-        raise _server_error(error, where) from error
-    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        raise EventStoreUnavailable(
-            f"{where} cannot be reached: {told(error)}", transient=not lasting(error)
-        ) from error
+    except _DRIVER + others as error:
+        raise translation(error, where) from error
+
+
+def translation(error: Exception, where: str) -> HithertoError:
+    """What to raise from a driver's error."""
+    if state := state_of(error):
+        return _server_error(error, state, where)
+    return EventStoreUnavailable(
+        f"{where} cannot be reached: {told(error)}", transient=not lasting(error)
+    )
 
 
 @contextmanager
@@ -55,22 +75,37 @@ def reading(where: str) -> Generator[None]:
         raise EventStoreUnavailable(f"{where}: the tables are locked: {error}") from error
 
 
+def state_of(error: BaseException | None) -> str:
+    """The SQLSTATE that an error of any driver bears; empty: it is not the server's."""
+    found: object = getattr(_origin(error), "sqlstate", None)
+    return found if isinstance(found, str) else ""
+
+
+def is_nobodys(state: str) -> bool:
+    """Whether a statement was refused for no fault of its own, and may be sent again."""
+    return state in _LOCKED or state == _READ_ONLY or state[:2] in _SERVER_CLASSES
+
+
+def is_left_behind(state: str) -> bool:
+    """Whether it tells of what statements of before have left behind."""
+    return state[:2] in _LEFT_BEHIND_CLASSES and not is_nobodys(state)
+
+
 def lasting(error: BaseException) -> bool:
     """Whether a failure to connect, or to be served, does not pass by itself."""
-    if isinstance(error, asyncpg.PostgresError):
-        state = error.sqlstate or ""
-        return state[:2] in _LASTING_CLASSES or state == _CANCELED
+    state = state_of(error)
+    if state[:2] in _LASTING_CLASSES or state == _CANCELED:
+        return True
     return isinstance(error, ssl.SSLCertVerificationError)
 
 
-def _server_error(error: asyncpg.PostgresError, where: str) -> HithertoError:
-    state = error.sqlstate or ""
+def _server_error(error: Exception, state: str, where: str) -> HithertoError:
     if own := _own_error(error, state):
         return own
-    if state in LOCKED:
+    if state in _LOCKED:
         return AggregateLocked(
-            "another transaction holds the aggregate; nothing was written, try again: "
-            f"{told(error)}"
+            "another transaction holds the aggregate, or what is written with it; nothing was "
+            f"written, try again: {told(error)}"
         )
     if state == _READ_ONLY:
         return EventStoreUnavailable(
@@ -88,20 +123,20 @@ def _server_error(error: asyncpg.PostgresError, where: str) -> HithertoError:
     return EventStoreError(f"{where}: {told(error)}")
 
 
-def _own_error(error: asyncpg.PostgresError, state: str) -> HithertoError | None:
+def _own_error(error: Exception, state: str) -> HithertoError | None:
     """Of an error that the store's tables or functions raise on purpose."""
-    if state == "23505" and error.constraint_name in _TAKEN:
+    if isinstance(error, asyncpg.UniqueViolationError) and error.constraint_name in _TAKEN:
         return _TAKEN[error.constraint_name](error)
-    return _TOLD[state](str(error)) if state in _TOLD else None
+    return _TOLD[state](told(error)) if state in _TOLD else None
 
 
-def _id_taken(error: asyncpg.PostgresError) -> HithertoError:
+def _id_taken(error: asyncpg.UniqueViolationError) -> HithertoError:
     found = re.search(r"=\(([^)]*)\)", error.detail or "")
     event_id = found[1] if found else "?"
     return InvalidInput(f"event id {event_id} is stored already: ids are unique")
 
 
-def _version_taken(error: asyncpg.PostgresError) -> HithertoError:
+def _version_taken(error: asyncpg.UniqueViolationError) -> HithertoError:
     return AggregateLocked(
         f"another writer was first; nothing was written, try again: {told(error)}"
     )
@@ -121,4 +156,9 @@ def told(error: BaseException) -> str:
         return f"its certificate is not to be trusted: {error.verify_message}"
     if isinstance(error, asyncpg.exceptions.TargetServerAttributeNotMatched):
         return "a standby, or set to be read-only"
-    return str(error) or type(error).__name__
+    return str(_origin(error)) or type(error).__name__
+
+
+def _origin(error: BaseException | None) -> object:
+    """The driver's error; SQLAlchemy's are around it, and tell the statement's values."""
+    return getattr(error, "orig", None) or error

@@ -1,14 +1,15 @@
-"""Other people's code in a transaction of the store's."""
+"""Other people's code in a transaction of the store's, or in one that the store takes part in."""
 
 import inspect
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import asyncpg
 
 from hitherto.errors import (
+    AggregateLocked,
     EventStoreError,
     EventStoreUnavailable,
     HandlerFailed,
@@ -17,11 +18,12 @@ from hitherto.errors import (
 )
 from hitherto.infrastructure.checkpoints import handler_failed
 from hitherto.infrastructure.postgres.connections import Connections, is_cut
-from hitherto.infrastructure.postgres.errors import LOCKED
-
-# Classes of SQLSTATEs that tell of what the code has left behind: values that cannot be stored, a
-# constraint that is checked at the end, a transaction that is aborted, too large a row.
-_LEFT_BEHIND = {"21", "22", "23", "25", "44", "54"}
+from hitherto.infrastructure.postgres.errors import (
+    is_left_behind,
+    is_nobodys,
+    state_of,
+    translation,
+)
 
 
 class Lent:
@@ -30,56 +32,80 @@ class Lent:
     Args:
         connection: In which it is.
         who: Whose code that is, for errors.
+        where: Names the server in errors.
         patience: Seconds that it may stand idle.
+        check: Fails where the code has not left the transaction as it has to.
+        is_cut: Whether the connection is no more, for all that is known, an error included.
 
     Attributes:
         connection: For statements of the store's own.
-        returned: Whether the code has been run.
+        begun: Whether the code has been run, or is being run.
     """
 
-    def __init__(self, connection: Any, who: str, patience: float) -> None:
-        self.connection = connection
-        self.returned = False
-        self._who = who
-        self._patience = patience
-
-    async def run(
-        self, code: Callable[[Any], Awaitable[None] | None], *, lockable: bool = False
+    def __init__(
+        self,
+        connection: Any,
+        who: str,
+        *,
+        where: str,
+        patience: float,
+        check: Callable[[], Awaitable[None]],
+        is_cut: Callable[[Exception | None], bool],
     ) -> None:
-        """Run it.
+        self.connection = connection
+        self.begun = False
+        self._who = who
+        self._where = where
+        self._patience = patience
+        self._check = check
+        self._is_cut = is_cut
 
-        Args:
-            code: Is given the connection.
-            lockable: Whether a lock that somebody else holds is no failure of the code's.
+    async def run(self, code: Callable[[Any], Awaitable[None] | None]) -> None:
+        """Run code, which is given the connection.
 
         Raises:
             HandlerFailed: It raised, ended the transaction, or left it idle for too long.
-            EventStoreUnavailable: The connection broke.
+            EventStoreUnavailable: The connection broke, or something is out that it needs.
+            AggregateLocked: Somebody else holds what it writes.
         """
         start = time.monotonic()
         failure: Exception | None = None
-        ended = False
+        self.begun = True
         try:
             result = code(self.connection)
             if inspect.isawaitable(result):
                 await result
-            ended = not self.connection.is_in_transaction()
-            # COMMIT rolls an aborted transaction back without a word; this fails in one.
-            await self.connection.execute("SELECT")
+            await self._check()
         except Exception as error:  # noqa: BLE001  # it is told apart below
             failure = error
         # The driver may have met the server's farewell before the end of the connection.
-        if is_cut(self.connection) or isinstance(failure, asyncpg.InternalClientError):
+        if self._is_cut(failure):
             raise self._broken(time.monotonic() - start) from failure
-        if lockable and isinstance(failure, asyncpg.PostgresError) and failure.sqlstate in LOCKED:
+        if failure is None:
+            return
+        if isinstance(failure, Unavailable | AggregateLocked):
             raise failure
-        if failure is not None and _is_outage(failure):
-            raise failure
-        if failure is not None:
-            raise handler_failed(self._who, failure) from failure
-        if ended:
-            raise HandlerFailed(f"{self._who} failed: it ended its transaction")
-        self.returned = True
+        if is_nobodys(state_of(failure)):
+            raise translation(failure, self._where) from failure
+        raise handler_failed(self._who, failure) from failure
+
+    @contextmanager
+    def blamed(self) -> Generator[None]:
+        """What fails in here, up to the transaction's end, may be what the code has left behind.
+
+        Raises:
+            HandlerFailed: It is.
+        """
+        try:
+            yield
+        except HithertoError:
+            raise
+        except Exception as error:
+            state = state_of(error)
+            left_behind = is_left_behind(state) if state else not self._is_cut(error)
+            if self.begun and left_behind:
+                raise handler_failed(self._who, error) from error
+            raise
 
     def _broken(self, seconds: float) -> HithertoError:
         """The driver does not tell why; a server that had enough of waiting leaves this trace."""
@@ -88,14 +114,6 @@ class Lent:
         return HandlerFailed(
             f"{self._who} failed: its transaction stood idle for {self._patience:g} s"
         )
-
-
-def _is_outage(failure: Exception) -> bool:
-    """Whether something is out, the server full or not to be written: no fault of the code."""
-    if not isinstance(failure, asyncpg.PostgresError):
-        return isinstance(failure, Unavailable)
-    state = failure.sqlstate or ""
-    return state[:2] in {"53", "58"} or state == "25006"
 
 
 @asynccontextmanager
@@ -108,11 +126,24 @@ async def lent(connections: Connections, who: str, *, patience: float) -> AsyncG
     borrowed: Lent | None = None
     try:
         async with connections.lent(patience=patience) as connection:
-            borrowed = Lent(connection, who, patience)
+            borrowed = _lent(connection, who, connections.where, patience)
             yield borrowed
     except EventStoreError as error:
         cause = error.__cause__
-        state = cause.sqlstate if isinstance(cause, asyncpg.PostgresError) else None
-        if borrowed is not None and borrowed.returned and (state or "")[:2] in _LEFT_BEHIND:
+        if borrowed is not None and borrowed.begun and is_left_behind(state_of(cause)):
             raise handler_failed(who, error) from cause
         raise
+
+
+def _lent(connection: Any, who: str, where: str, patience: float) -> Lent:
+    async def check() -> None:
+        ended = not connection.is_in_transaction()
+        # COMMIT rolls an aborted transaction back without a word; this fails in one.
+        await connection.execute("SELECT")
+        if ended:
+            raise RuntimeError("it ended its transaction")
+
+    def cut(error: Exception | None) -> bool:
+        return is_cut(connection) or isinstance(error, asyncpg.InternalClientError)
+
+    return Lent(connection, who, where=where, patience=patience, check=check, is_cut=cut)

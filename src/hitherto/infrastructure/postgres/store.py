@@ -33,6 +33,7 @@ from hitherto.infrastructure.postgres.importing import Importer
 from hitherto.infrastructure.postgres.inspecting import inspect
 from hitherto.infrastructure.postgres.rows import stored_event, stream
 from hitherto.infrastructure.postgres.schema import Schema, latest_version
+from hitherto.infrastructure.postgres.turns import Turns
 from hitherto.infrastructure.postgres.watermarks import Watermarks
 
 _LANES = 2
@@ -82,6 +83,7 @@ class PostgresStore:
         self._announcer = Announcer(self._connections, self._sql, self._watermarks.learn)
         appended = self._announcer.appended
         self._appender = Appender(self._connections, self._sql, schema, appended)
+        self._turns = Turns()
         self._importer = Importer(self._connections, self._sql, schema, appended)
         self._group_commit = GroupCommit(
             self._appender.write_batch,
@@ -112,7 +114,7 @@ class PostgresStore:
         if appends or alongside is None:
             check_group(appends)
         if alongside is not None:
-            return await patiently(lambda: self._appender.write_alongside(appends, alongside))
+            return await self._turns.do(lambda: self._appender.write_alongside(appends, alongside))
         if len(appends) == 1:
             return (await self._group_commit.append(appends[0]),)
         return await patiently(lambda: self._appender.write_together(appends))

@@ -8,7 +8,7 @@ from typing import Any
 
 import apsw
 
-from hitherto.errors import Unavailable
+from hitherto.errors import AggregateLocked, Unavailable
 from hitherto.infrastructure.checkpoints import handler_failed
 from hitherto.infrastructure.sqlite.connections import PASSING
 
@@ -31,7 +31,7 @@ def run(connection: apsw.Connection, who: str, code: Callable[[], Awaitable[None
             raise RuntimeError(
                 "the transaction was ended: COMMIT and ROLLBACK are not the handler's"
             )
-    except (*PASSING, Unavailable):  # the disk's fault, or nobody's
+    except (*PASSING, Unavailable, AggregateLocked):  # the disk's fault, or nobody's
         raise
     except Exception as error:
         raise handler_failed(who, error) from error
