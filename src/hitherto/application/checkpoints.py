@@ -8,6 +8,8 @@ from zlib import crc32
 
 import msgspec
 
+from hitherto.errors import HandlerFailed
+
 State = Literal["filling", "active", "retired"]
 """Of a generation: built beside the one that is read, read by everybody, or replaced."""
 
@@ -188,3 +190,8 @@ class ProjectionStatus(msgspec.Struct, frozen=True, kw_only=True):
     parked: int
     owners: Mapping[str, int]
     updated_at: datetime | None
+
+
+def handler_failed(who: str, error: Exception) -> HandlerFailed:
+    """The error to raise from one of the projection's own code."""
+    return HandlerFailed(f"{who} failed: {type(error).__name__}: {error}")

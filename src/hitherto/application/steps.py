@@ -7,11 +7,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, Protocol
 
-from hitherto.application.checkpoints import Generation, ParkedEvent, Progress, Work
+from hitherto.application.checkpoints import (
+    Generation,
+    ParkedEvent,
+    Progress,
+    Work,
+    handler_failed,
+)
 from hitherto.application.membership import Held
 from hitherto.application.projection import Batch, Projection, Recorded, batch_of
 from hitherto.application.store import Store
-from hitherto.errors import AggregateLocked, HandlerFailed, Unavailable
+from hitherto.errors import AggregateLocked, Unavailable
 
 
 class Transactions(Protocol):
@@ -116,7 +122,7 @@ class Steps:
         except (Unavailable, AggregateLocked):
             raise
         except Exception as error:
-            raise HandlerFailed(_named(projection, error)) from error
+            raise handler_failed(repr(projection.name), error) from error
 
         def work(connection: Any) -> Any:
             batch.connection = connection
@@ -141,7 +147,3 @@ async def _guarded(result: Any) -> None:
         if task is None or task.cancelling():
             raise
         raise RuntimeError("something that the handler awaited was cancelled") from error
-
-
-def _named(projection: Projection[Any], error: Exception) -> str:
-    return f"{projection.name!r} failed: {type(error).__name__}: {error}"

@@ -2,7 +2,7 @@
 
 from hitherto.application.alongside import Timer
 from hitherto.application.checkpoints import Generation
-from hitherto.errors import AlreadyHandled, HandlerFailed, LeaseLost, ProjectionSuperseded
+from hitherto.errors import AlreadyHandled, LeaseLost, ProjectionSuperseded
 
 
 def generation_for(
@@ -47,11 +47,6 @@ def lease_lost(generation: Generation) -> LeaseLost:
         f"another worker has taken over {generation.name!r}, or its generation "
         f"{generation.number} is retired: nothing was written"
     )
-
-
-def handler_failed(who: str, error: Exception) -> HandlerFailed:
-    """The error to raise from one of the code that a transaction was to run."""
-    return HandlerFailed(f"{who} failed: {type(error).__name__}: {error}")
 
 
 def already_handled(scope: str, message_id: str) -> AlreadyHandled:

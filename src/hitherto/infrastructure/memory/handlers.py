@@ -3,8 +3,8 @@
 import inspect
 from collections.abc import Awaitable, Callable
 
+from hitherto.application.checkpoints import handler_failed
 from hitherto.errors import AggregateLocked, Unavailable
-from hitherto.infrastructure.checkpoints import handler_failed
 
 
 async def run(who: str, code: Callable[[], Awaitable[None] | None]) -> None:

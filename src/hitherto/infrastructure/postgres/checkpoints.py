@@ -16,11 +16,11 @@ from hitherto.application.checkpoints import (
     Progress,
     ProjectionStatus,
     Work,
+    handler_failed,
 )
 from hitherto.errors import HithertoError
 from hitherto.infrastructure.checkpoints import (
     generation_for,
-    handler_failed,
     lease_lost,
     superseded,
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 
+from hitherto.application.checkpoints import handler_failed
 from hitherto.errors import (
     AggregateLocked,
     EventStoreError,
@@ -16,7 +17,6 @@ from hitherto.errors import (
     HithertoError,
     Unavailable,
 )
-from hitherto.infrastructure.checkpoints import handler_failed
 from hitherto.infrastructure.postgres.connections import Connections, is_cut
 from hitherto.infrastructure.postgres.errors import (
     is_left_behind,

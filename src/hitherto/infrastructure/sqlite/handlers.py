@@ -8,8 +8,8 @@ from typing import Any
 
 import apsw
 
+from hitherto.application.checkpoints import handler_failed
 from hitherto.errors import AggregateLocked, Unavailable
-from hitherto.infrastructure.checkpoints import handler_failed
 from hitherto.infrastructure.sqlite.connections import PASSING
 
 
