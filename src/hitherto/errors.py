@@ -96,8 +96,9 @@ class AggregateNotFound(AggregateError):
 
 
 class AggregateLocked(AggregateError):
-    """Another transaction holds an uncommitted append of this aggregate; try again later.
+    """Another transaction holds what this append needs; try again later.
 
+    It has an uncommitted append of the same aggregate, or a row that an inline projection writes.
     Nothing of this append was written.
     """
 

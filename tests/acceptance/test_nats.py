@@ -1,5 +1,6 @@
 """Publishing to NATS JetStream, on a real server."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -7,8 +8,10 @@ from typing import Any
 
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from tests.acceptance.publishing import Arrived, Noted, PublisherSuite, note
+from tests.acceptance.detours import Detour
+from tests.acceptance.publishing import Arrived, Noted, PublisherSuite, note, persistently
 from tests.brokers import NatsServer
 from tests.messages import a_history, a_message
 
@@ -126,6 +129,59 @@ async def test_while_the_server_is_out_no_message_counts_as_refused(broker: Nats
         with pytest.raises(PublisherUnavailable, match="did not answer"):
             await publisher.publish([large, a_message(aggregate_id="order-2")])
         broker.resume()
+
+
+async def test_a_server_that_reads_no_more_keeps_nobody_waiting(broker: NatsServer) -> None:
+    """However much was to be sent to it; what it reads later, it knows by its id."""
+    large = [
+        a_message(aggregate_id=f"order-{number}", data=f'"{"x" * 40_000}"') for number in range(500)
+    ]
+    async with NatsPublisher(broker.url, timeout=0.5) as publisher:
+        await publisher.publish(large[:1])
+        broker.suspend()
+        async with asyncio.timeout(10):
+            for _ in range(3):
+                with pytest.raises(PublisherUnavailable):
+                    await publisher.publish(large)
+            await publisher.close()
+        broker.resume()
+        await persistently(publisher, large)
+    assert {each.id for each in await arrived(broker)} == {each.id for each in large}
+    assert len(await arrived(broker)) == len(large)
+
+
+async def test_a_connection_that_went_dead_is_replaced(broker: NatsServer) -> None:
+    """As behind a router that forgot it: nothing comes back, and no end of it is told."""
+    history = a_history("order-1", 3)
+    async with (
+        Detour(broker.port).there() as way,
+        NatsPublisher(f"nats://127.0.0.1:{way.port}", timeout=0.3) as publisher,
+    ):
+        await publisher.publish(history[:1])
+        way.go_dead()
+        with pytest.raises(PublisherUnavailable, match="did not answer"):
+            await publisher.publish(history)
+        await publisher.publish(history)
+    assert [each.id for each in await arrived(broker)] == [each.id for each in history]
+
+
+@pytest.mark.parametrize("answer", [b"", b"thanks", b"\xff", b"{}", b"[]", b"1", b'{"error": "?"}'])
+async def test_an_answer_of_somebody_else_than_a_stream_is_an_outage(
+    broker: NatsServer, answer: bytes
+) -> None:
+    """No event is to blame that others subscribe to its subject; but it was not taken, either."""
+
+    async def respond(message: Msg) -> None:
+        await message.respond(answer)
+
+    async with NatsPublisher(broker.url, subject="asked.{event_type}") as publisher:
+        client = Client()
+        await client.connect(broker.url)
+        await client.subscribe("asked.>", cb=respond)
+        await client.flush()
+        with pytest.raises(PublisherUnavailable, match=r"answers to 'asked\.Paid' is no JetStream"):
+            await publisher.publish([a_message()])
+        await client.close()
 
 
 async def test_as_long_as_no_stream_takes_the_subject_it_is_an_outage(broker: NatsServer) -> None:

@@ -447,3 +447,96 @@ async def test_announcements_end_where_the_log_lost_what_was_appended(
         async with waiting(store, 1) as task:
             await store.append([an_append("b")])
             assert await asyncio.wait_for(task, SOON) == 2
+
+
+# ---- what nobody has thought of ----
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, times: float) -> list[float]:
+    """A method raises so many times what is no error of hitherto's; when it was called."""
+    method, calls = getattr(owner, name), list[float]()
+
+    def call(self: Any) -> Any:
+        calls.append(asyncio.get_running_loop().time())
+        if len(calls) <= times:
+            raise RuntimeError(f"{name} {len(calls)}")
+        return method(self)
+
+    monkeypatch.setattr(owner, name, call)
+    return calls
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+
+
+@pytest.mark.usefixtures("never_announced")
+async def test_a_look_that_fails_for_any_reason_is_not_the_last(
+    url: str, schema: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who waits would wait for ever; it is logged."""
+    failing(monkeypatch, watermarks.Watermarks, "_look", 2)
+    async with opened(url, schema) as store, waiting(store) as task:
+        await store.append([an_append("a")])
+        assert await asyncio.wait_for(task, SOON) == 1
+    assert told(caplog) == [
+        f"watermark_failed what='look' error='RuntimeError: _look {number}'" for number in (1, 2)
+    ]
+
+
+async def test_looks_that_fail_again_and_again_become_rare(
+    url: str, schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log that fills up helps nobody."""
+    monkeypatch.setattr(watermarks, "POLL", 0.0)
+    monkeypatch.setattr(watermarks, "POLL_ALONE", 0.0)
+    calls = failing(monkeypatch, watermarks.Watermarks, "_look", float("inf"))
+    async with opened(url, schema) as store, waiting(store):
+        await asyncio.sleep(0.6)
+    assert 3 <= len(calls) <= 6
+
+
+@pytest.mark.usefixtures("no_polls")
+async def test_listening_that_fails_for_any_reason_is_tried_again(
+    url: str,
+    schema: str,
+    server: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Else all would be left to the polls."""
+    failing(monkeypatch, Connections, "dedicated", 2)
+    async with (
+        opened(url, schema) as one,
+        opened(url, schema) as other,
+        waiting(one, server=server) as task,
+    ):
+        await other.append([an_append("a")])
+        assert await asyncio.wait_for(task, SOON) == 1
+    assert told(caplog) == [
+        f"watermark_failed what='listen' error='RuntimeError: dedicated {number}'"
+        for number in (1, 2)
+    ]
+
+
+@pytest.mark.usefixtures("no_polls")
+async def test_an_announcement_that_fails_for_any_reason_is_made_up_for(
+    url: str,
+    schema: str,
+    server: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Though nothing is appended any more."""
+    failing(monkeypatch, announcing.Announcer, "_look", 2)
+    async with (
+        opened(url, schema) as one,
+        opened(url, schema) as other,
+        waiting(one, server=server) as task,
+    ):
+        await other.append([an_append("a")])
+        assert await asyncio.wait_for(task, SOON) == 1
+    assert told(caplog) == [
+        f"watermark_failed what='announce' error='RuntimeError: _look {number}'"
+        for number in (1, 2)
+    ]

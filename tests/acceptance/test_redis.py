@@ -7,11 +7,22 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from tests.acceptance.publishing import Arrived, PublisherSuite, assert_whole
+from tests.acceptance.detours import Detour
+from tests.acceptance.publishing import (
+    Arrived,
+    Noted,
+    PublisherSuite,
+    assert_whole,
+    note,
+    persistently,
+)
 from tests.brokers import RedisServer
 from tests.messages import a_history, a_message
 
-from hitherto.errors import PublisherUnavailable
+from hitherto import ProjectionWorker, connect
+from hitherto.application.cloudevents import cloud_event
+from hitherto.application.relay import Message, Relay
+from hitherto.errors import MessageRefused, PublisherUnavailable
 from hitherto.infrastructure.redis import RedisPublisher
 
 pytestmark = pytest.mark.integration
@@ -90,6 +101,141 @@ async def test_where_memory_is_short_a_batch_is_not_taken_at_all(
     assert await arrived(broker) == []
     await publisher.publish(history)
     assert_whole(await arrived(broker), [history])
+
+
+LIMITS = ["proto-max-bulk-len", "client-query-buffer-limit"]
+
+
+def a_large(size: int, **changes: object) -> Message:
+    return a_message(data=f'"{"x" * size}"', **changes)
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("size", [1_100_000, 20_000_000])
+async def test_a_message_above_a_limit_of_the_server_is_refused(
+    broker: RedisServer, publisher: RedisPublisher, limit: str, size: int
+) -> None:
+    """It will never be taken, whether Redis says so or cuts the connection; others are."""
+    broker.cli("CONFIG", "SET", limit, "1048576")
+    large = a_large(size, version=2)
+    for messages in ([large], [a_message(), large, a_message(version=3)]):
+        with pytest.raises(MessageRefused, match=r"'order-1' at version 2: .* limit, 1048576"):
+            await publisher.publish(messages)
+    await publisher.publish(others := a_history("order-2", 3))
+    assert_whole(await arrived(broker), [others])
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+async def test_a_message_just_below_a_limit_of_the_server_is_taken(
+    broker: RedisServer, publisher: RedisPublisher, limit: str
+) -> None:
+    """Not more is refused than has to be; the envelope counts."""
+    envelope = len(cloud_event(a_large(0)))
+    broker.cli("CONFIG", "SET", limit, "2000000")
+    message = a_large(2_000_000 - 2 - envelope)
+    await publisher.publish([message])
+    with pytest.raises(MessageRefused):
+        await publisher.publish([a_large(2_000_000 - 1 - envelope)])
+    assert_whole(await arrived(broker), [[message]])
+
+
+async def test_where_its_limits_may_not_be_asked_for_the_server_tells(broker: RedisServer) -> None:
+    """Now and then; at other times the connection is gone before that is heard."""
+    broker.cli("CONFIG", "SET", "proto-max-bulk-len", "1048576")
+    broker.cli("ACL", "SETUSER", "ann", "on", ">s3cret", "~*", "+@all", "-config")
+    url = broker.url.replace("//", "//ann:s3cret@")
+    async with RedisPublisher(url) as publisher:
+        with pytest.raises(MessageRefused, match=r"'order-1' at version 1: .*invalid bulk length"):
+            await persistently(publisher, [a_large(1_100_000)])
+
+
+async def test_a_refused_message_is_parked_and_the_relay_goes_on(
+    broker: RedisServer, publisher: RedisPublisher
+) -> None:
+    """With those behind it."""
+    broker.cli("CONFIG", "SET", "proto-max-bulk-len", "1048576")
+    async with connect("memory:", max_payload=3_000_000) as store:
+        await note(store, "book-1", "x" * 2_000_000, "behind")
+        await note(store, "book-2", "other")
+        relay = Relay("notes", publisher, types=Noted)
+        async with asyncio.timeout(20):
+            await ProjectionWorker(store, relay, attempts=2).catch_up()
+        parked = await store.backend.checkpoints.parked("notes")
+        assert [(each.aggregate_id, each.version) for each in parked] == [
+            ("book-1", 1), ("book-1", 2),
+        ]  # fmt: skip
+        assert "above Redis's limit" in (parked[0].error or "")
+    assert [each.event["data"] for each in await arrived(broker)] == [{"text": "other"}]
+
+
+async def test_a_batch_that_is_large_goes_in_parts(
+    broker: RedisServer, publisher: RedisPublisher
+) -> None:
+    """None keeps Redis from others for long, or the answer away until it counts as an outage."""
+    history = [a_large(300_000, version=version) for version in range(1, 21)]
+    broker.cli("CONFIG", "RESETSTAT")
+    await publisher.publish(history)
+    assert_whole(await arrived(broker), [history])
+    assert "cmdstat_eval:calls=7," in broker.cli("INFO", "commandstats")
+
+
+async def test_a_large_batch_whose_answer_was_lost_repeats_nothing(broker: RedisServer) -> None:
+    """Its first part does not make Redis forget what the last one brought."""
+    history = [a_large(300_000, version=version) for version in range(1, 9)]
+    async with RedisPublisher(broker.url, remember=0) as publisher:
+        await publisher.publish(history)
+        await asyncio.sleep(1.1)  # ids are remembered by the second
+        await publisher.publish(history)
+    assert_whole(await arrived(broker), [history])
+
+
+async def test_no_message_overtakes_one_of_its_aggregate_that_goes_to_another_stream(
+    broker: RedisServer,
+) -> None:
+    """Where that one is not taken, none behind it is."""
+    broker.cli("SET", "Paid", "no stream")
+    types = ["Placed", "Paid", "Placed", "Sent"]
+    history = [a_message(event_type=each, version=at + 1) for at, each in enumerate(types)]
+    others = [a_message(aggregate_id="order-2", event_type="Placed", version=1)]
+    async with RedisPublisher(broker.url, stream="{event_type}") as publisher:
+        with pytest.raises(PublisherUnavailable, match="WRONGTYPE"):
+            await publisher.publish([*history, *others])
+        assert [each.id for each in await arrived(broker, "Placed", "Sent")] == [history[0].id]
+        broker.cli("DEL", "Paid")
+        await publisher.publish([*history, *others])
+    assert [each.id for each in await arrived(broker, "Placed")] == [
+        history[0].id, history[2].id, others[0].id,
+    ]  # fmt: skip
+    assert [each.id for each in await arrived(broker, "Paid", "Sent")] == [
+        history[1].id, history[3].id,
+    ]  # fmt: skip
+
+
+async def test_a_stream_is_never_named_like_the_ids_of_another(broker: RedisServer) -> None:
+    """Else who may choose an aggregate's id could stop the relay for ever."""
+    ids = ["a", "a:ids", "a:ids:ids", "ids", ":ids"]
+    async with RedisPublisher(broker.url, stream="{aggregate_id}") as publisher:
+        await publisher.publish([a_message(aggregate_id=each) for each in ids])
+    found = await arrived(broker, "a", "a%3Aids", "a:ids%3Aids", "ids", "%3Aids")
+    assert [each.event["subject"] for each in found] == ids
+
+
+async def test_a_server_that_became_a_replica_is_left(broker: RedisServer) -> None:
+    """Its name leads to another one by now; the connection would stay with it."""
+    other = RedisServer()
+    history = a_history("order-1", 2)
+    async with (
+        Detour(broker.port).there() as way,
+        RedisPublisher(f"redis://127.0.0.1:{way.port}") as publisher,
+    ):
+        await publisher.publish(history[:1])
+        broker.cli("REPLICAOF", "127.0.0.1", str(other.port))
+        way.leads_to = other.port
+        with pytest.raises(PublisherUnavailable, match="read only replica"):
+            await publisher.publish(history)
+        await publisher.publish(history)
+    assert_whole(await arrived(other), [history])
+    other.stop()
 
 
 async def test_a_key_of_another_kind_is_told(

@@ -1,6 +1,7 @@
 """`Relay`: a store's events as messages to the world outside, through a `Publisher`."""
 
 import re
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ from hitherto.domain.event import Event
 from hitherto.domain.handlers import event_classes
 from hitherto.domain.identifiers import check_identifier
 from hitherto.domain.metadata import Metadata
-from hitherto.errors import InvalidInput
+from hitherto.errors import InvalidInput, MessageRefused
 
 _SOURCE = re.compile(r"[!-~]+")
 
@@ -67,6 +68,14 @@ class Publisher(Protocol):
         ...
 
 
+def refused(message: Message, reason: str) -> MessageRefused:
+    """The error for a message that a broker will never take."""
+    return MessageRefused(
+        f"event {message.id}, {message.event_type!r} of {message.aggregate_id!r} at version "
+        f"{message.version}: {reason}"
+    )
+
+
 class Relay(Projection[None], elsewhere=True):
     """Publishes events: each at least once, and those of one aggregate in order.
 
@@ -104,7 +113,7 @@ class Relay(Projection[None], elsewhere=True):
         self.events = None if types is None else event_classes(types)
         self._publisher = publisher
         self._source = quote(name) if source is None else source
-        self._encode = (codec or JsonCodec()).encode
+        self._encode = (codec or JsonCodec(max_payload=sys.maxsize)).encode  # as it was stored
         if not _SOURCE.fullmatch(self._source):
             raise InvalidInput(f"source={source!r}: give a URI reference, such as '/shop/orders'")
 

@@ -8,9 +8,9 @@ from contextlib import suppress
 from typing import Any, Self
 
 from hitherto.application.cloudevents import cloud_event
-from hitherto.application.relay import Message
-from hitherto.errors import ConfigurationError, MessageRefused, PublisherUnavailable
-from hitherto.infrastructure.routing import routed
+from hitherto.application.relay import Message, refused
+from hitherto.errors import ConfigurationError, InvalidInput, PublisherUnavailable
+from hitherto.infrastructure.routing import Route, routed
 from hitherto.infrastructure.urls import check_credentials, without_password
 
 try:
@@ -24,6 +24,8 @@ except ModuleNotFoundError as error:
 SUBJECT = "events.{aggregate_type}.{event_type}"
 
 _SEPARATORS = re.compile(r"[\x00- .*>%\x7f]")
+_BETWEEN_DOTS = r"[^\x00- .*>\x7f\ud800-\udfff]+"
+_SUBJECT = re.compile(rf"{_BETWEEN_DOTS}(\.{_BETWEEN_DOTS})*")
 _SCHEMES = {"nats", "tls", "ws", "wss"}
 _HEADERS = len("NATS/1.0\r\nNats-Msg-Id: \r\n\r\n")
 _STREAM_TAKES_LESS = 10054  # JetStream's code for a message above the stream's max_msg_size
@@ -58,7 +60,8 @@ class NatsPublisher:
 
     Raises:
         ConfigurationError: A URL is not one of NATS's.
-        InvalidInput: The template has other placeholders.
+        InvalidInput: The template has other placeholders, or makes no subject: its tokens stand
+            between single dots, without spaces, control characters, * and >.
         TypeError: An option that nats-py does not know, or that is set here.
     """
 
@@ -70,7 +73,7 @@ class NatsPublisher:
         timeout: float = 5.0,
         **options: Any,
     ) -> None:
-        self._route = routed(subject, _as_token)
+        self._route = _checked_route(subject)
         self._timeout = timeout
         # The client's own reconnecting is off: it would keep messages whose publishing has failed,
         # and send them later.
@@ -78,6 +81,7 @@ class NatsPublisher:
             servers=_checked(servers.split(",")),
             error_cb=self._remember,
             connect_timeout=timeout,
+            flush_timeout=timeout,
             allow_reconnect=False,
             max_reconnect_attempts=1,  # of a server, while connecting
             reconnect_time_wait=0.05,
@@ -96,9 +100,8 @@ class NatsPublisher:
 
     async def close(self) -> None:
         """Let go of the connection."""
-        client, self._client = self._client, None
-        if client is not None:
-            await _closed(client)
+        if self._client is not None:
+            await self._let_go(self._client)
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """See `Publisher.publish`."""
@@ -127,7 +130,7 @@ class NatsPublisher:
     ) -> None:
         subject, payload = self._route(message), cloud_event(message)
         if len(payload) + len(message.id) + _HEADERS > client.max_payload:
-            raise _refused(message, f"{len(payload)} bytes are above NATS's max_payload")
+            raise refused(message, f"{len(payload)} bytes are above NATS's max_payload")
         try:
             await stream.publish(
                 subject, payload, timeout=self._timeout, headers={"Nats-Msg-Id": message.id}
@@ -137,13 +140,24 @@ class NatsPublisher:
         except APIError as error:
             if error.err_code == _STREAM_TAKES_LESS:
                 told = f"{len(payload)} bytes are above the stream's max_msg_size"
-                raise _refused(message, told) from error
+                raise refused(message, told) from error
             raise PublisherUnavailable(f"JetStream does not take {subject!r}: {error}") from error
         except (Error, OSError) as error:
+            await self._let_go(client)  # The connection may be dead, and the server not.
             told = f"; NATS said: {self._told}" if self._told else ""
             raise PublisherUnavailable(
                 f"NATS did not answer to {subject!r}: {error}{told}"
             ) from error
+        except (TypeError, ValueError) as error:
+            raise PublisherUnavailable(
+                f"what answers to {subject!r} is no JetStream stream; no other may subscribe and "
+                f"answer there: {error}"
+            ) from error
+
+    async def _let_go(self, client: Client) -> None:
+        if client is self._client:
+            self._client = None
+            await _closed(client)
 
     async def _connected(self) -> Client:
         async with self._connecting:
@@ -169,7 +183,16 @@ class NatsPublisher:
         self._told = error
 
 
-async def _closed(client: Client) -> None:
+async def _closed(client: Any) -> None:
+    """Cut it off: what was not acknowledged is published again.
+
+    To close it in peace would mean to wait until a server that hangs has read the rest.
+    """
+    client._pending_data_size = 0
+    transport = getattr(client, "_transport", None)
+    writer = getattr(transport, "_io_writer", None)  # A WebSocket has none.
+    if writer is not None:
+        writer.transport.abort()
     with suppress(Error, OSError, AssertionError):  # that of a client that never came so far
         await client.close()
 
@@ -185,12 +208,15 @@ def _checked(servers: list[str]) -> list[str]:
     return servers
 
 
+def _checked_route(subject: str) -> Route:
+    route = routed(subject, _as_token)
+    if not _SUBJECT.fullmatch(subject.format(aggregate_type="a", aggregate_id="b", event_type="c")):
+        raise InvalidInput(
+            f"subject={subject!r} makes no subject of NATS: give tokens with a single dot between "
+            "them, without spaces, control characters, * and >"
+        )
+    return route
+
+
 def _as_token(value: str) -> str:
     return _SEPARATORS.sub(lambda found: f"%{ord(found[0]):02X}", value)
-
-
-def _refused(message: Message, reason: str) -> MessageRefused:
-    return MessageRefused(
-        f"event {message.id}, {message.event_type!r} of {message.aggregate_id!r} at version "
-        f"{message.version}: {reason}"
-    )

@@ -31,6 +31,29 @@ def test_a_template_with_another_placeholder_is_refused(template: str) -> None:
         RedisPublisher(stream=template)
 
 
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "my events.{event_type}", "events.{event_type}\n", "events.\t", "events.\0", "events.\x7f",
+        "events.*", ">", "ev*nts", "events..{event_type}", ".events", "events.", "events.\ud800",
+        "events.{event_type:>9}", "events.{event_type:.0}",
+    ],
+)  # fmt: skip
+def test_a_template_that_makes_no_subject_of_nats_is_refused(subject: str) -> None:
+    """At the first event it would be an outage that never ends, or mean many subjects."""
+    with pytest.raises(InvalidInput, match="give tokens with a single dot") as refused:
+        NatsPublisher(subject=subject)
+    assert repr(subject) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "subject", ["events", "é-{aggregate_id}.{event_type}_2.$x", "{event_type}"]
+)
+def test_a_template_that_makes_a_subject_is_taken(subject: str) -> None:
+    """Tokens are made of nearly anything."""
+    NatsPublisher(subject=subject)
+
+
 @pytest.mark.parametrize("publisher", PUBLISHERS)
 @pytest.mark.parametrize("url", ["", "localhost", "http://localhost:80"])
 def test_a_url_of_something_else_is_refused(publisher: Callable[..., Any], url: str) -> None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from hitherto.errors import HithertoError
 from hitherto.infrastructure.postgres.connections import Connections
+from hitherto.infrastructure.postgres.watermarks import tell_failed
 
 _BETWEEN = 0.005  # seconds from one announcement to the next, at the least
 _PER_EVENT = 0.0002  # seconds more for each event that it told of: a busy log costs less so
@@ -22,7 +23,8 @@ class Announcer:
 
     It works only while there is something to announce. While somebody else's append holds the
     watermark back, it looks again, so that nobody has to wait for a poll when that ends. What goes
-    wrong is tried again, and told to nobody: an append is not concerned, and readers also poll.
+    wrong is tried again, and an outage told to nobody: an append is not concerned, and readers also
+    poll. What is no outage is logged.
 
     Args:
         connections: To the database.
@@ -71,7 +73,9 @@ class Announcer:
             start = time.perf_counter()
             try:
                 told = await self._look()
-            except HithertoError:
+            except Exception as error:  # noqa: BLE001  # It would be the last announcement.
+                if not isinstance(error, HithertoError):
+                    tell_failed("announce", error)
                 pause = min(2 * pause, _OUTAGE)
             else:
                 pause = (

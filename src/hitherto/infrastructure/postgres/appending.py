@@ -15,7 +15,7 @@ from hitherto.infrastructure.postgres.lending import lent
 from hitherto.infrastructure.postgres.rows import stored_event
 
 _COPIED = 256  # events in an append from which on COPY pays for its further round trips
-_PATIENCE = 10.0  # seconds that effects may wait for a lock, or leave the transaction idle
+_PATIENCE = 2.0  # seconds that effects may wait for a lock, or leave the transaction idle
 
 
 class Appender:

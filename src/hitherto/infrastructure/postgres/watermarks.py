@@ -1,24 +1,26 @@
 """`Watermarks`: wakes those who wait for the log to grow, by LISTEN and by looking."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from hitherto.application.logging import log_event
 from hitherto.errors import HithertoError
 from hitherto.infrastructure.postgres.connections import Connections
 
 POLL = 1.0  # seconds from one look to the next, behind LISTEN
 POLL_ALONE = 0.1  # seconds, where there is no LISTEN
 _LINGER = 10.0  # seconds since somebody last waited until nobody listens any more
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds until LISTEN is tried again
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds until what has failed is tried again
 
 
 class Watermarks:
     """What is known of the watermark, for any number of tasks that wait for it.
 
     They share one connection that listens and one task that looks, which are there while somebody
-    waits and a little longer.
+    waits and a little longer. What goes wrong is tried again; what is no outage is logged.
 
     Args:
         connections: To the database.
@@ -94,17 +96,28 @@ class Watermarks:
         """Listen, and look now and then, until nobody has waited for a while."""
         loop = asyncio.get_running_loop()
         listener = asyncio.create_task(self._listen())
+        pause = 0.0
         try:
             while self._waiters or loop.time() - self._asked_at < _LINGER:
                 self._look_now.clear()
-                with suppress(HithertoError):
-                    await self._look()
+                pause = await self._try_to_look(pause)
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(POLL if self._listens else POLL_ALONE):
+                    async with asyncio.timeout(max(pause, POLL if self._listens else POLL_ALONE)):
                         await self._look_now.wait()
         finally:
             listener.cancel()
             await asyncio.gather(listener, return_exceptions=True)
+
+    async def _try_to_look(self, pause: float) -> float:
+        """Look; the seconds until then again, at the least, `pause` being those before."""
+        try:
+            await self._look()
+        except HithertoError:
+            pass
+        except Exception as error:  # noqa: BLE001  # Who waits would not be told that nobody looks.
+            tell_failed("look", error)
+            return min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
+        return 0.0
 
     async def _look(self) -> None:
         before = self._known
@@ -124,10 +137,14 @@ class Watermarks:
             listening = self._connections
         pause = _FIRST_PAUSE
         while True:
-            with suppress(HithertoError):
+            try:
                 async with listening.dedicated() as connection:
-                    pause = _FIRST_PAUSE
                     await self._hear(connection)
+                    pause = _FIRST_PAUSE
+            except HithertoError:
+                pass
+            except Exception as error:  # noqa: BLE001  # Nobody would listen any more.
+                tell_failed("listen", error)
             self._look_now.set()
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -152,3 +169,14 @@ class Watermarks:
     def _notified(self, _connection: Any, _process: int, _channel: str, payload: str) -> None:
         with suppress(ValueError):  # Anybody may notify.
             self.learn(int(payload))
+
+
+def tell_failed(what: str, error: Exception) -> None:
+    """Log that a background task could not do something, for a reason that is no outage."""
+    log_event(
+        logging.getLogger("hitherto"),
+        logging.ERROR,
+        "watermark_failed",
+        what=what,
+        error=f"{type(error).__name__}: {error}",
+    )
