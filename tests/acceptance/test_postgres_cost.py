@@ -179,7 +179,10 @@ async def test_a_rare_type_is_found_without_a_scan(filled: PostgresStore, analyz
 async def test_many_are_looked_up_one_by_one(filled: PostgresStore, name: str) -> None:
     """Though the server has no statistics, and plans for these very values."""
     hundred = [f"a{n}" for n in range(100)]
-    arguments = {"handled": ["s", ["{id}"] * 100], "appended": [hundred, [3] * 100, [4] * 100]}
+    arguments: dict[str, list[Any]] = {
+        "handled": ["s", ["{id}"] * 100],
+        "appended": [hundred, [3] * 100, [4] * 100],
+    }
     async with filled._connections.session() as connection:
         await connection.execute(
             f"""INSERT INTO {filled._schema.sql("{schema}")}.handled_messages
