@@ -46,6 +46,12 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class PlacedEvent(NewEvent, frozen=True, kw_only=True, gc=False):
     """An encoded event of a history, with its place there.
 
+    Attributes:
+        aggregate_id: The aggregate.
+        aggregate_type: The stored name of its class.
+        version: Of the aggregate with this event.
+        stored_at: When another store stored it, with a time zone; None: now.
+
     Raises:
         InvalidInput: A value that no backend could store.
     """
@@ -53,11 +59,14 @@ class PlacedEvent(NewEvent, frozen=True, kw_only=True, gc=False):
     aggregate_id: str
     aggregate_type: str
     version: int
+    stored_at: datetime | None = None
 
     def __post_init__(self) -> None:
         check_identifier("aggregate id", self.aggregate_id)
         _check_type_name("aggregate type", self.aggregate_type)
         _check_new_event(self)
+        if self.stored_at is not None and self.stored_at.utcoffset() is None:
+            raise InvalidInput(f"stored_at={self.stored_at} has no time zone: give one")
         if not 1 <= self.version <= MAX_VERSION:
             raise InvalidInput(
                 f"version {self.version} of {self.aggregate_id!r} is out of range: versions are "

@@ -249,19 +249,21 @@ class MemoryStore:
     def _made(self, appends: Sequence[Append], standing: Sequence[int]) -> list[StoredEvent]:
         """The events that are to be written."""
         return self._placed(
-            (event, (append.aggregate_id, append.aggregate_type, version))
+            (event, (append.aggregate_id, append.aggregate_type, version), None)
             for append, count in zip(appends, standing, strict=True)
             for version, event in enumerate(
                 append.events[count:], append.expected_version + count + 1
             )
         )
 
-    def _placed(self, events: Iterable[tuple[NewEvent, _Place]]) -> list[StoredEvent]:
-        """Give events their positions."""
+    def _placed(
+        self, events: Iterable[tuple[NewEvent, _Place, datetime | None]]
+    ) -> list[StoredEvent]:
+        """Give events their positions, and the time where they have none."""
         now, first = datetime.now(UTC), len(self._log) + 1
         return [
-            _stored(event, position, place, now)
-            for position, (event, place) in enumerate(events, first)
+            _stored(event, position, place, utc(stored_at or now))
+            for position, (event, place, stored_at) in enumerate(events, first)
         ]
 
     async def _write_alongside(self, alongside: Alongside, made: Sequence[StoredEvent]) -> None:
@@ -302,7 +304,11 @@ class MemoryStore:
         self._check_ids(fresh)
         self._keep(
             self._placed(
-                (event, (event.aggregate_id, event.aggregate_type, event.version))
+                (
+                    event,
+                    (event.aggregate_id, event.aggregate_type, event.version),
+                    event.stored_at,
+                )
                 for event in fresh
             )
         )

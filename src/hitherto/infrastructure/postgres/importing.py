@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hitherto.application.records import PlacedEvent, check_taken, divided
 from hitherto.infrastructure.postgres.connections import Connections
-from hitherto.infrastructure.postgres.copying import copy_events
+from hitherto.infrastructure.postgres.copying import copy_history
 
 _LOG_A_RECORD = "SELECT pg_logical_emit_message(true, 'hitherto', '')"
 
@@ -49,14 +49,7 @@ class Importer:
                 # As in append_events: what stands is to be on the standby before it is told.
                 await connection.execute(_LOG_A_RECORD)
             if fresh:
-                await copy_events(
-                    connection,
-                    self._schema,
-                    (
-                        (event.aggregate_id, event.aggregate_type, event.version, event)
-                        for event in fresh
-                    ),
-                )
+                await copy_history(connection, self._schema, fresh)
                 last = fresh[-1]
                 position = await connection.fetchval(
                     self._sql["position"], last.aggregate_id, last.version

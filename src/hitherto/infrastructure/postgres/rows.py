@@ -30,7 +30,11 @@ def stream(aggregate_id: str, rows: Sequence[Any]) -> Stream:
 def stored_event(row: Sequence[Any]) -> StoredEvent:
     """An event of the log."""
     event = StoredEvent(*row)
-    if event.occurred_at.tzinfo is None:
+    if event.occurred_at.tzinfo is None or event.stored_at.tzinfo is None:
         # asyncpg takes the first and the last moment of all for infinities, without a zone.
-        return msgspec.structs.replace(event, occurred_at=event.occurred_at.replace(tzinfo=UTC))
+        return msgspec.structs.replace(
+            event,
+            occurred_at=event.occurred_at.replace(tzinfo=UTC),
+            stored_at=event.stored_at.replace(tzinfo=UTC),
+        )
     return event

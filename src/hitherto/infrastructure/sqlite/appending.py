@@ -44,10 +44,11 @@ def write(connection: apsw.Connection, append: Append) -> int:
     if complete:
         return position
     first = append.expected_version + standing + 1
+    now = time_text(datetime.now(UTC))
     _insert(
         connection,
         [
-            _row(event, append.aggregate_id, append.aggregate_type, version)
+            _row(event, append.aggregate_id, append.aggregate_type, version, now)
             for version, event in enumerate(append.events[standing:], first)
         ],
     )
@@ -79,10 +80,17 @@ def write_history(connection: apsw.Connection, events: Sequence[PlacedEvent]) ->
         found: Any = connection.execute(_SQL["event_id"], place).get
         stored[place] = UUID(found)
     check_taken(taken, stored, heads)
+    now = datetime.now(UTC)
     _insert(
         connection,
-        [_row(event, event.aggregate_id, event.aggregate_type, event.version) for event in fresh],
-    )
+        [
+            _row(
+                event, event.aggregate_id, event.aggregate_type, event.version,
+                time_text(event.stored_at or now),
+            )
+            for event in fresh
+        ],
+    )  # fmt: skip
     return len(fresh)
 
 
@@ -99,18 +107,24 @@ def standing_of(connection: apsw.Connection, append: Append) -> tuple[int, int]:
 
 
 def _insert(connection: apsw.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
-    now = time_text(datetime.now(UTC))
     for row in rows:
         try:
-            connection.execute(_SQL["insert"], (*row, now))
+            connection.execute(_SQL["insert"], row)
         except apsw.ConstraintError as error:
             raise InvalidInput(f"event id {row[0]} is stored already: ids are unique") from error
 
 
-def _row(event: NewEvent, aggregate_id: str, aggregate_type: str, version: int) -> tuple[Any, ...]:
+def _row(
+    event: NewEvent,
+    aggregate_id: str,
+    aggregate_type: str,
+    version: int,
+    stored_at: str,
+) -> tuple[Any, ...]:
     return (
         str(event.event_id), event.event_type, aggregate_id, aggregate_type, version,
         event.schema_version, event.data, event.metadata, time_text(event.occurred_at),
+        stored_at,
     )  # fmt: skip
 
 

@@ -1,14 +1,17 @@
 """Histories that were made elsewhere."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from hitherto.application.ports import Backend
 from hitherto.application.records import PlacedEvent
 from hitherto.errors import AggregateIDMismatch, AggregateVersionConflict, InvalidInput
+from hitherto.testing.store_contract.content import TIMES
 from hitherto.testing.store_contract.making import (
     NOON,
     append_to,
@@ -67,6 +70,27 @@ class ImportContract:
             assert same_json(event.data) == same_json(original.data)
             assert same_json(event.metadata) == same_json(original.metadata)
             assert event.occurred_at == NOON
+
+    @pytest.mark.parametrize("moment", TIMES, ids=str)
+    async def test_the_time_of_storing_may_be_told(
+        self, backend: Backend, history: _Teller, moment: datetime
+    ) -> None:
+        """Then it is kept, in UTC; of events that come without one it is now."""
+        first, second, third = history(("a", 1), ("a", 2), ("b", 1))
+        told = [first, msgspec.structs.replace(second, stored_at=moment), third]
+        before = datetime.now(UTC) - timedelta(days=1)
+        assert await backend.import_events(told) == 3
+        await backend.append([append_to("b", 1, after=1)])
+        log = await whole_log(backend)
+        assert log[1].stored_at == moment
+        assert log[1].stored_at.utcoffset() == timedelta(0)
+        assert all(each.stored_at > before for each in log if each != log[1])
+        assert (await backend.read("a")) == log[:2]
+
+    async def test_a_time_of_storing_needs_a_zone(self, history: _Teller) -> None:
+        """Else nobody knows when it was."""
+        with pytest.raises(InvalidInput, match="no time zone"):
+            msgspec.structs.replace(history.event("a", 1), stored_at=datetime(2024, 1, 1))  # noqa: DTZ001
 
     async def test_what_is_stored_already_is_skipped(
         self, backend: Backend, history: _Teller
