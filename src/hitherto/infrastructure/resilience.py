@@ -13,7 +13,7 @@ from hitherto.application.findings import Finding
 from hitherto.application.health import BreakerState, Health, Usage
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.logging import log_event
-from hitherto.application.ports import Backend, Checkpoints
+from hitherto.application.ports import Backend, Checkpoints, Looking
 from hitherto.application.records import Append, LogPage, PlacedEvent, Snapshot, StoredEvent, Stream
 from hitherto.errors import (
     AggregateError,
@@ -24,6 +24,7 @@ from hitherto.errors import (
 )
 from hitherto.infrastructure.breaker import Breaker
 from hitherto.infrastructure.deadline import Deadline
+from hitherto.infrastructure.looking import ResilientLooking
 
 T = TypeVar("T")
 
@@ -79,6 +80,11 @@ class Resilient:
     def checkpoints(self) -> Checkpoints:
         """See `Backend.checkpoints`; whoever works with them sees to outages too."""
         return self.backend.checkpoints
+
+    @property
+    def looking(self) -> Looking:
+        """See `Backend.looking`."""
+        return ResilientLooking(self.backend.looking, self._call)
 
     async def append(
         self, appends: Sequence[Append], *, alongside: Alongside | None = None

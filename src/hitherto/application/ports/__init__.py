@@ -7,6 +7,7 @@ must pass.
 from hitherto.application.ports.backend import Backend, Inspection
 from hitherto.application.ports.checkpoints import Checkpoints
 from hitherto.application.ports.event_store import EventStore, SnapshotStore
+from hitherto.application.ports.looking import Looking
 from hitherto.application.ports.surroundings import Clock, Codec, IdFactory
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "EventStore",
     "IdFactory",
     "Inspection",
+    "Looking",
     "SnapshotStore",
 ]

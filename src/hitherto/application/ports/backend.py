@@ -6,6 +6,7 @@ from typing import Protocol
 from hitherto.application.findings import Finding
 from hitherto.application.ports.checkpoints import Checkpoints
 from hitherto.application.ports.event_store import EventStore, SnapshotStore
+from hitherto.application.ports.looking import Looking
 
 
 class Inspection(Protocol):
@@ -25,9 +26,15 @@ class Backend(EventStore, SnapshotStore, Inspection, Protocol):
 
     Attributes:
         checkpoints: Those of projections.
+        looking: For people who look into it.
     """
 
     @property
     def checkpoints(self) -> Checkpoints:
         """Those of projections, kept in the same place."""
+        ...
+
+    @property
+    def looking(self) -> Looking:
+        """For people who look into it."""
         ...

@@ -30,6 +30,7 @@ from hitherto.errors import EventStoreUnavailable, InvalidInput
 from hitherto.infrastructure.memory.checkpoints import MemoryCheckpoints
 from hitherto.infrastructure.memory.handlers import run
 from hitherto.infrastructure.memory.inspecting import inspect
+from hitherto.infrastructure.memory.looking import MemoryLooking
 from hitherto.infrastructure.memory.messages import Messages
 from hitherto.infrastructure.opening import Opening
 from hitherto.infrastructure.waiting import Waiters
@@ -43,6 +44,7 @@ class MemoryStore:
 
     Attributes:
         checkpoints: Those of projections.
+        looking: For people who look into it.
     """
 
     def __init__(self) -> None:
@@ -55,6 +57,7 @@ class MemoryStore:
         self._writing = Opening()  # one at a time, for effects may be awaited
         self._waiters = Waiters()
         self.checkpoints = MemoryCheckpoints(self._log, self._writing)
+        self.looking = MemoryLooking(self._log, self._snapshots)
 
     async def open(self) -> None:
         """Nothing to open."""

@@ -31,6 +31,7 @@ from hitherto.infrastructure.postgres.connections import Connections, once_more
 from hitherto.infrastructure.postgres.errors import reading
 from hitherto.infrastructure.postgres.importing import Importer
 from hitherto.infrastructure.postgres.inspecting import inspect
+from hitherto.infrastructure.postgres.looking import PostgresLooking
 from hitherto.infrastructure.postgres.rows import stored_event, stream
 from hitherto.infrastructure.postgres.schema import Schema, latest_version
 from hitherto.infrastructure.postgres.turns import Turns
@@ -57,6 +58,7 @@ class PostgresStore:
 
     Attributes:
         checkpoints: Those of projections.
+        looking: For people who look into it.
 
     Raises:
         ConfigurationError: The schema's name cannot be used.
@@ -79,6 +81,7 @@ class PostgresStore:
         listening = listen_url and Connections(listen_url, limit=1, timeout=connect_timeout)
         self._sql = self._schema.queries("queries.sql")
         self.checkpoints = PostgresCheckpoints(self._connections, self._schema)
+        self.looking = PostgresLooking(self._connections, self._schema)
         self._watermarks = Watermarks(self._connections, self._sql, listening or None)
         self._announcer = Announcer(self._connections, self._sql, self._watermarks.learn)
         appended = self._announcer.appended
@@ -195,8 +198,7 @@ class PostgresStore:
     async def watermark(self) -> int:
         """See `EventStore.watermark`."""
         rows = await self._fetch("watermark")
-        position: int = rows[0]["watermark"]
-        return position
+        return int(rows[0]["watermark"])
 
     async def wait(self, after: int) -> int:
         """See `EventStore.wait`."""
@@ -234,10 +236,8 @@ class PostgresStore:
             lag = 0
             if not found["standby"]:
                 ((_, lag),) = await connection.fetch(self._sql["watermark"])
-        problems = (
-            *_problems(found, failover=self._connections.failover),
-            *_holding_back(found, lag),
-        )
+        failover = self._connections.failover
+        problems = (*_problems(found, failover=failover), *_holding_back(found, lag))
         standby: bool = found["standby"]
         return Health(
             status="unhealthy" if standby else "degraded" if problems else "healthy",

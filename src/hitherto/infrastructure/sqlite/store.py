@@ -35,6 +35,7 @@ from hitherto.infrastructure.sqlite.appending import time_text, write, write_bat
 from hitherto.infrastructure.sqlite.checkpoints import SqliteCheckpoints
 from hitherto.infrastructure.sqlite.connections import Connections, problems
 from hitherto.infrastructure.sqlite.inspecting import inspect
+from hitherto.infrastructure.sqlite.looking import SqliteLooking
 from hitherto.infrastructure.sqlite.reading import (
     highest_position,
     select,
@@ -62,6 +63,7 @@ class SqliteStore:
 
     Attributes:
         checkpoints: Those of projections.
+        looking: For people who look into it.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class SqliteStore:
         )
         self._watch = Watch(lambda: self._connections.read(highest_position))
         self.checkpoints = SqliteCheckpoints(self._connections)
+        self.looking = SqliteLooking(self._connections)
 
     async def open(self) -> None:
         """See `EventStore.open`."""

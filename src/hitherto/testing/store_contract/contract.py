@@ -10,6 +10,7 @@ from hitherto.testing.store_contract.inspection import InspectionContract
 from hitherto.testing.store_contract.lifecycle import LifecycleContract
 from hitherto.testing.store_contract.loads import LoadContract
 from hitherto.testing.store_contract.log import LogContract
+from hitherto.testing.store_contract.looking import LookingContract
 from hitherto.testing.store_contract.races import RaceContract
 from hitherto.testing.store_contract.reads import ReadContract
 from hitherto.testing.store_contract.repeats import RepeatContract
@@ -32,6 +33,7 @@ class StoreContract(
     ContentContract,
     RaceContract,
     InspectionContract,
+    LookingContract,
     LifecycleContract,
 ):
     """What every backend must do.
