@@ -1,6 +1,7 @@
-"""A way to a server that can go dead, or begin to lead to another server."""
+"""A way to a server that can be slow, go dead, or begin to lead to another server."""
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
@@ -8,13 +9,18 @@ from contextlib import asynccontextmanager, suppress
 class Detour:
     """Takes connections on a port of its own, and passes on what they say.
 
+    Args:
+        leads_to: The port that connections lead to.
+        rate: Bytes that it passes on in a second, each way.
+
     Attributes:
         port: Where it listens.
         leads_to: The port that the next connections lead to.
     """
 
-    def __init__(self, leads_to: int) -> None:
+    def __init__(self, leads_to: int, *, rate: float = math.inf) -> None:
         self.leads_to = leads_to
+        self._rate = rate
         self.port = 0
         self._passing: set[asyncio.Task[None]] = set()
         self._ends: list[asyncio.StreamWriter] = []
@@ -42,12 +48,13 @@ class Detour:
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self.leads_to)
         self._ends += (writer, there_writer)
         for source, target in ((reader, there_writer), (there_reader, writer)):
-            self._passing.add(asyncio.create_task(_pass_on(source, target)))
+            self._passing.add(asyncio.create_task(_pass_on(source, target, self._rate)))
 
 
-async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter, rate: float) -> None:
     with suppress(OSError):
         while told := await source.read(65_536):
             target.write(told)
             await target.drain()
+            await asyncio.sleep(len(told) / rate)
         target.close()

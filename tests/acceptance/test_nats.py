@@ -150,6 +150,65 @@ async def test_a_server_that_reads_no_more_keeps_nobody_waiting(broker: NatsServ
     assert len(await arrived(broker)) == len(large)
 
 
+async def test_a_batch_that_takes_longer_than_the_timeout_is_published(broker: NatsServer) -> None:
+    """As over a slow link; else it would be an outage each time that it is tried."""
+    large = [
+        a_message(aggregate_id=f"order-{number}", data=f'"{"x" * 40_000}"') for number in range(200)
+    ]
+    async with (
+        Detour(broker.port, rate=4_000_000).there() as way,
+        NatsPublisher(f"nats://127.0.0.1:{way.port}", timeout=1.0) as publisher,
+    ):
+        await publisher.publish(large)
+    assert len(await arrived(broker)) == len(large)
+
+
+def many_large(publisher: NatsPublisher) -> "list[asyncio.Task[None]]":
+    """Batches under way at once, as of several workers: the first messages have 6 MB."""
+    return [
+        asyncio.create_task(
+            publisher.publish(
+                [
+                    a_message(aggregate_id=f"{number}-{order}", version=version, data=data)
+                    for order in range(170)
+                    for version in (1, 2)
+                ]
+            )
+        )
+        for number in range(12)
+        for data in [f'"{"x" * 2_600}"']
+    ]
+
+
+async def test_of_a_server_that_reads_no_more_all_who_publish_are_told(broker: NatsServer) -> None:
+    """However many messages wait to be sent."""
+    async with NatsPublisher(broker.url, timeout=0.5) as publisher:
+        await publisher.publish([a_message()])
+        broker.suspend()
+        ended, left = await asyncio.wait(many_large(publisher), timeout=10)
+        broker.resume()
+    assert not left
+    assert {type(each.exception()) for each in ended} == {PublisherUnavailable}
+
+
+async def test_who_is_cancelled_publishes_no_more(broker: NatsServer) -> None:
+    """And is so at once, though the server reads no more."""
+    async with NatsPublisher(broker.url, timeout=20.0) as publisher:
+        await publisher.publish([a_message()])
+        broker.suspend()
+        publishing = many_large(publisher)
+        await asyncio.sleep(0.5)
+        for each in publishing:
+            each.cancel()
+        ended, left = await asyncio.wait(publishing, timeout=2)
+        broker.resume()
+        assert not left
+        assert all(each.cancelled() for each in ended)
+        await publisher.publish([a_message(version=2)])
+    later = [each for each in await arrived(broker) if each.event["aggregateversion"] == 2]
+    assert len(later) == 1
+
+
 async def test_a_connection_that_went_dead_is_replaced(broker: NatsServer) -> None:
     """As behind a router that forgot it: nothing comes back, and no end of it is told."""
     history = a_history("order-1", 3)
@@ -165,7 +224,13 @@ async def test_a_connection_that_went_dead_is_replaced(broker: NatsServer) -> No
     assert [each.id for each in await arrived(broker)] == [each.id for each in history]
 
 
-@pytest.mark.parametrize("answer", [b"", b"thanks", b"\xff", b"{}", b"[]", b"1", b'{"error": "?"}'])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"", b"thanks", b"\xff", b"{}", b"[]", b"1", b'{"error": "?"}', b'{"error": {}}',
+        b'{"error": {"message": "?"}}', b'"account created"', b'"a batch"',
+    ],
+)  # fmt: skip
 async def test_an_answer_of_somebody_else_than_a_stream_is_an_outage(
     broker: NatsServer, answer: bytes
 ) -> None:

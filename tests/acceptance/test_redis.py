@@ -182,11 +182,25 @@ async def test_a_batch_that_is_large_goes_in_parts(
 async def test_a_large_batch_whose_answer_was_lost_repeats_nothing(broker: RedisServer) -> None:
     """Its first part does not make Redis forget what the last one brought."""
     history = [a_large(300_000, version=version) for version in range(1, 9)]
-    async with RedisPublisher(broker.url, remember=0) as publisher:
+    async with RedisPublisher(broker.url, remember=1) as publisher:
         await publisher.publish(history)
-        await asyncio.sleep(1.1)  # ids are remembered by the second
+        await asyncio.sleep(2.1)  # ids are remembered by the second
         await publisher.publish(history)
     assert_whole(await arrived(broker), [history])
+
+
+async def test_a_lasting_outage_of_one_stream_repeats_nothing_in_the_others(
+    broker: RedisServer,
+) -> None:
+    """The batch is published again and again until all of it is taken."""
+    broker.cli("SET", "Paid", "no stream")
+    placed = [a_message(event_type="Placed", version=version) for version in (1, 2)]
+    async with RedisPublisher(broker.url, stream="{event_type}", remember=0) as publisher:
+        for _ in range(3):
+            with pytest.raises(PublisherUnavailable, match="WRONGTYPE"):
+                await publisher.publish([*placed, a_message(version=3)])
+            await asyncio.sleep(1.1)  # ids are remembered by the second
+    assert_whole(await arrived(broker, "Placed"), [placed])
 
 
 async def test_no_message_overtakes_one_of_its_aggregate_that_goes_to_another_stream(
@@ -213,10 +227,20 @@ async def test_no_message_overtakes_one_of_its_aggregate_that_goes_to_another_st
 
 async def test_a_stream_is_never_named_like_the_ids_of_another(broker: RedisServer) -> None:
     """Else who may choose an aggregate's id could stop the relay for ever."""
-    ids = ["a", "a:ids", "a:ids:ids", "ids", ":ids"]
+    ids = ["a", "a:ids", "a:ids:ids", "ids", ":ids", "a%3Aids"]
     async with RedisPublisher(broker.url, stream="{aggregate_id}") as publisher:
         await publisher.publish([a_message(aggregate_id=each) for each in ids])
-    found = await arrived(broker, "a", "a%3Aids", "a:ids%3Aids", "ids", "%3Aids")
+    found = await arrived(broker, "a", "a%3Aids", "a:ids%3Aids", "ids", "%3Aids", "a%253Aids")
+    assert [each.event["subject"] for each in found] == ids
+
+
+async def test_nor_is_it_where_the_template_makes_that_of_an_id(broker: RedisServer) -> None:
+    """The name counts, whatever of it is the id."""
+    ids = ["a", "as:id"]
+    async with RedisPublisher(broker.url, stream="{aggregate_id}s") as publisher:
+        for each in ids:
+            await publisher.publish([a_message(aggregate_id=each)])
+    found = await arrived(broker, "as", "as%3Aids")
     assert [each.event["subject"] for each in found] == ids
 
 

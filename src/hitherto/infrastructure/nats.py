@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Self
 
@@ -29,6 +29,9 @@ _SUBJECT = re.compile(rf"{_BETWEEN_DOTS}(\.{_BETWEEN_DOTS})*")
 _SCHEMES = {"nats", "tls", "ws", "wss"}
 _HEADERS = len("NATS/1.0\r\nNats-Msg-Id: \r\n\r\n")
 _STREAM_TAKES_LESS = 10054  # JetStream's code for a message above the stream's max_msg_size
+_UNDER_WAY = 1024 * 1024  # bytes that are sent together: no slow link makes an outage of a batch
+
+_Event = tuple[Message, bytes]
 
 
 class NatsPublisher:
@@ -43,9 +46,9 @@ class NatsPublisher:
     its duplicate window (two minutes if nothing else was set).
 
     Each message of an aggregate is sent when the one before it is acknowledged; those of different
-    aggregates are under way together. So no failure, and no broken connection, lets a message
-    overtake an earlier one of its aggregate. It follows that a long history of one aggregate is
-    published at the rate of one message a round trip.
+    aggregates are under way together, about 1 MiB at a time. So no failure, and no broken
+    connection, lets a message overtake an earlier one of its aggregate. It follows that a long
+    history of one aggregate is published at the rate of one message a round trip.
 
     How durable a message is that NATS has taken is the stream's own setting: its storage and its
     replicas. It connects when there is something to publish, and again after the connection broke.
@@ -81,7 +84,7 @@ class NatsPublisher:
             servers=_checked(servers.split(",")),
             error_cb=self._remember,
             connect_timeout=timeout,
-            flush_timeout=timeout,
+            pending_size=0,  # Above it each message would wait for a flush, which may never end.
             allow_reconnect=False,
             max_reconnect_attempts=1,  # of a server, while connecting
             reconnect_time_wait=0.05,
@@ -105,10 +108,14 @@ class NatsPublisher:
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """See `Publisher.publish`."""
+        for events in _slices((each, cloud_event(each)) for each in messages):
+            await self._publish_together(events)
+
+    async def _publish_together(self, events: Sequence[_Event]) -> None:
         client = await self._connected()
-        by_aggregate: dict[str, list[Message]] = {}
-        for message in messages:
-            by_aggregate.setdefault(message.aggregate_id, []).append(message)
+        by_aggregate: dict[str, list[_Event]] = {}
+        for event in events:
+            by_aggregate.setdefault(event[0].aggregate_id, []).append(event)
         ended = await asyncio.gather(
             *(self._publish_in_order(client, each) for each in by_aggregate.values()),
             return_exceptions=True,
@@ -120,15 +127,15 @@ class NatsPublisher:
                 (each for each in errors if isinstance(each, PublisherUnavailable)), errors[0]
             )
 
-    async def _publish_in_order(self, client: Client, messages: Sequence[Message]) -> None:
+    async def _publish_in_order(self, client: Client, events: Sequence[_Event]) -> None:
         stream = JetStreamContext(client)
-        for message in messages:
-            await self._publish_one(client, stream, message)
+        for message, payload in events:
+            await self._publish_one(client, stream, message, payload)
 
     async def _publish_one(
-        self, client: Client, stream: JetStreamContext, message: Message
+        self, client: Client, stream: JetStreamContext, message: Message, payload: bytes
     ) -> None:
-        subject, payload = self._route(message), cloud_event(message)
+        subject = self._route(message)
         if len(payload) + len(message.id) + _HEADERS > client.max_payload:
             raise refused(message, f"{len(payload)} bytes are above NATS's max_payload")
         try:
@@ -148,7 +155,7 @@ class NatsPublisher:
             raise PublisherUnavailable(
                 f"NATS did not answer to {subject!r}: {error}{told}"
             ) from error
-        except (TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise PublisherUnavailable(
                 f"what answers to {subject!r} is no JetStream stream; no other may subscribe and "
                 f"answer there: {error}"
@@ -181,6 +188,20 @@ class NatsPublisher:
 
     async def _remember(self, error: Exception) -> None:
         self._told = error
+
+
+def _slices(events: Iterable[_Event]) -> Iterator[Sequence[_Event]]:
+    """What is under way together, slice after slice; an event above the bound is alone."""
+    some: list[_Event] = []
+    size = 0
+    for event in events:
+        if some and size + len(event[1]) > _UNDER_WAY:
+            yield some
+            some, size = [], 0
+        some.append(event)
+        size += len(event[1])
+    if some:
+        yield some
 
 
 async def _closed(client: Any) -> None:

@@ -19,15 +19,16 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("Redis needs redis-py: pip install 'hitherto[redis]'") from error
 
-# Adds what is not remembered, and remembers it. Old ids are dropped last, if at all: a batch whose
-# answer was lost is known as long as nothing else was published.
+# Adds what is not remembered, and remembers it from now on: also what comes again and again, while
+# another stream is out. Old ids are dropped last, if at all: a batch whose answer was lost is known
+# as long as nothing else was published.
 _ADD = """
 local now = redis.call('TIME')[1]
 for i = 2, #ARGV, 2 do
     if not redis.call('ZSCORE', KEYS[2], ARGV[i]) then
         redis.call('XADD', KEYS[1], '*', 'id', ARGV[i], 'event', ARGV[i + 1])
-        redis.call('ZADD', KEYS[2], now, ARGV[i])
     end
+    redis.call('ZADD', KEYS[2], now, ARGV[i])
 end
 if ARGV[1] ~= '' then
     redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', '(' .. now - ARGV[1])
@@ -81,9 +82,9 @@ class RedisPublisher:
     Args:
         url: Such as ``redis://user:password@host:6379/0``, or ``rediss://…`` for TLS.
         stream: The key of the stream, a template with `{aggregate_type}`, `{aggregate_id}` and
-            `{event_type}`, or one key for all. In a value, ``:ids`` at its end is written as
-            ``%3Aids``: that is the name of a set.
-        remember: Seconds for which ids are remembered.
+            `{event_type}`, or one key for all. In the key each % is written as ``%25``, and
+            ``:ids`` at its end as ``%3Aids``: that is the name of a set.
+        remember: Seconds for which ids are remembered since they were last published.
         timeout: Seconds to wait for an answer.
         options: Further arguments of redis-py's connections, such as `ssl_ca_certs`.
 
@@ -101,7 +102,7 @@ class RedisPublisher:
         timeout: float = 5.0,
         **options: Any,
     ) -> None:
-        self._route = routed(stream, _as_name)
+        self._route = routed(stream)
         self._remember = remember
         check_credentials(url)
         pools: Any = ConnectionPool  # its types are half told
@@ -151,7 +152,7 @@ class RedisPublisher:
         newest: dict[str, int] = {}  # part of a stream
         reached: dict[str, int] = {}  # by an aggregate
         for message in messages:
-            stream, event = self._route(message), cloud_event(message)
+            stream, event = _as_name(self._route(message)), cloud_event(message)
             at = newest.get(stream, -1)
             if at < reached.get(message.aggregate_id, 0) or parts[at].size + len(event) > _SURE:
                 if at >= 0:
@@ -194,5 +195,6 @@ class RedisPublisher:
             raise refused(part.messages[0], f"Redis says: {error}") from error
 
 
-def _as_name(value: str) -> str:
-    return f"{value.removesuffix(_IDS)}%3Aids" if value.endswith(_IDS) else value
+def _as_name(filled: str) -> str:
+    name = filled.replace("%", "%25")
+    return f"{name.removesuffix(_IDS)}%3Aids" if name.endswith(_IDS) else name
