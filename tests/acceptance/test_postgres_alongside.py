@@ -23,7 +23,7 @@ from hitherto.application.alongside import Alongside, Timer
 from hitherto.application.checkpoints import Progress
 from hitherto.application.records import Append, StoredEvent
 from hitherto.errors import AlreadyHandled, ProjectionSuperseded
-from hitherto.infrastructure.postgres import PostgresStore
+from hitherto.infrastructure.postgres import PostgresStore, appending
 
 pytestmark = pytest.mark.integration
 
@@ -125,6 +125,22 @@ async def test_a_connection_that_breaks_under_the_effects_leaves_nothing(world: 
     cut = False
     await world.one.append([append], alongside=alongside)
     assert await world.written() == (1, 1, 1, 1)
+
+
+async def test_a_connection_that_breaks_under_a_statement_of_long_effects_is_an_outage(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction was not idle, however long they have taken."""
+    monkeypatch.setattr(appending, "_PATIENCE", 0.5)
+
+    async def effects(_events: Sequence[StoredEvent], connection: Any) -> None:
+        await connection.execute("SELECT pg_sleep(0.7)")
+        await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with pytest.raises(EventStoreUnavailable) as outage:
+        await world.one.append([an_append("a")], alongside=world.alongside("m", effects=effects))
+    assert outage.value.transient
+    assert await world.written() == (0, 0, 0, 0)
 
 
 async def test_effects_that_meet_in_a_deadlock_are_done_again(world: World) -> None:

@@ -1,6 +1,7 @@
 """What goes wrong in a projection's transaction, by each way to write it: whose fault it is."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -206,14 +207,18 @@ async def test_a_document_that_cannot_be_stored_is_the_handlers_failure(
     assert await steps.written() == (0, 0)
 
 
+@pytest.mark.parametrize("blocks", [False, True])
 async def test_a_transaction_that_stands_idle_for_too_long_is_the_handlers_failure(
-    steps: Steps,
+    steps: Steps, blocks: bool
 ) -> None:
-    """The server ends it, so that nobody waits for its locks."""
+    """The server ends it, so that nobody waits for its locks; the driver hears of it or not yet."""
 
     async def work(connection: Any) -> None:
         await steps.execute(connection, _INSERT)
-        await asyncio.sleep(0.4)
+        if blocks:
+            time.sleep(0.4)  # noqa: ASYNC251  # The loop stands still, too.
+        else:
+            await asyncio.sleep(0.4)
         await steps.execute(connection, _INSERT.replace("x", "y"))
 
     with pytest.raises(HandlerFailed, match=r"idle for 0\.1 s"):
@@ -377,6 +382,22 @@ async def test_a_connection_that_breaks_is_an_outage(steps: Steps, work: Fault) 
     assert outage.value.transient
     assert await steps.written() == (0, 0)
     await steps.advance(lambda connection: steps.execute(connection, _INSERT))
+
+
+@pytest.mark.parametrize("work", [_pass_on, _wrap])
+async def test_a_connection_that_breaks_under_a_statement_of_a_slow_handler_is_an_outage(
+    steps: Steps, work: Fault
+) -> None:
+    """Its transaction was not idle."""
+
+    async def slow(connection: Any) -> None:
+        await steps.execute(connection, "SELECT pg_sleep(0.7)")
+        await work(steps, connection)
+
+    with pytest.raises(EventStoreUnavailable) as outage:
+        await steps.advance(slow, lease=0.5)
+    assert outage.value.transient
+    assert await steps.written() == (0, 0)
 
 
 async def test_a_connection_that_breaks_before_a_session_is_flushed_is_an_outage(

@@ -25,6 +25,9 @@ from hitherto.infrastructure.postgres.errors import (
     translation,
 )
 
+_IDLE = "25P03"  # what the server says of a transaction that stood idle for too long
+_ENDED = ("08", "57P")  # classes of what else ends a connection, under a statement
+
 
 class Lent:
     """A transaction that is lent to other people's code.
@@ -80,7 +83,7 @@ class Lent:
             failure = error
         # The driver may have met the server's farewell before the end of the connection.
         if self._is_cut(failure):
-            raise self._broken(time.monotonic() - start) from failure
+            raise self._broken(failure, time.monotonic() - start) from failure
         if failure is None:
             return
         if isinstance(failure, Unavailable | AggregateLocked):
@@ -107,13 +110,26 @@ class Lent:
                 raise handler_failed(self._who, error) from error
             raise
 
-    def _broken(self, seconds: float) -> HithertoError:
-        """The driver does not tell why; a server that had enough of waiting leaves this trace."""
-        if seconds < self._patience:
+    def _broken(self, failure: Exception | None, seconds: float) -> HithertoError:
+        states = _states(failure)
+        idle = _IDLE in states
+        if not idle and not any(each.startswith(_ENDED) for each in states):
+            # asyncpg keeps no farewell that it hears between two statements.
+            idle = seconds >= self._patience
+        if not idle:
             return EventStoreUnavailable("the connection broke")
         return HandlerFailed(
             f"{self._who} failed: its transaction stood idle for {self._patience:g} s"
         )
+
+
+def _states(error: BaseException | None) -> list[str]:
+    """The SQLSTATE of an error, and those of what it came from."""
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return [state_of(each) for each in found]
 
 
 @asynccontextmanager
