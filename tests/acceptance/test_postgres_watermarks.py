@@ -13,7 +13,7 @@ from tests.acceptance.postgres_writers import an_append, writers
 from tests.acceptance.test_postgres_role_script import placed
 from tests.servers import PgBouncer, new_schema, pgbouncer_program
 
-from hitherto import EventStoreUnavailable
+from hitherto import AggregateLocked, EventStoreError, EventStoreUnavailable, SchemaMismatch
 from hitherto.infrastructure.postgres import PostgresStore, announcing, watermarks
 from hitherto.infrastructure.postgres.connections import Connections
 
@@ -452,18 +452,28 @@ async def test_announcements_end_where_the_log_lost_what_was_appended(
 # ---- what nobody has thought of ----
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, times: float) -> list[float]:
-    """A method raises so many times what is no error of hitherto's; when it was called."""
+def failing(
+    monkeypatch: pytest.MonkeyPatch,
+    owner: type,
+    name: str,
+    times: float,
+    kind: Callable[[str], Exception] = RuntimeError,
+) -> list[float]:
+    """A method raises so many times, if not told otherwise no error of hitherto's; when."""
     method, calls = getattr(owner, name), list[float]()
 
     def call(self: Any) -> Any:
         calls.append(asyncio.get_running_loop().time())
         if len(calls) <= times:
-            raise RuntimeError(f"{name} {len(calls)}")
+            raise kind(f"{name} {len(calls)}")
         return method(self)
 
     monkeypatch.setattr(owner, name, call)
     return calls
+
+
+def wrong_password(text: str) -> Exception:
+    return EventStoreUnavailable(text, transient=False)
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -471,17 +481,60 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.mark.usefixtures("never_announced")
+@pytest.mark.parametrize("kind", [RuntimeError, EventStoreError, SchemaMismatch, wrong_password])
 async def test_a_look_that_fails_for_any_reason_is_not_the_last(
-    url: str, schema: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    url: str,
+    schema: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    kind: Callable[[str], Exception],
 ) -> None:
     """Who waits would wait for ever; it is logged."""
-    failing(monkeypatch, watermarks.Watermarks, "_look", 2)
+    failing(monkeypatch, watermarks.Watermarks, "_look", 2, kind)
     async with opened(url, schema) as store, waiting(store) as task:
         await store.append([an_append("a")])
         assert await asyncio.wait_for(task, SOON) == 1
+    name = type(kind("")).__name__
     assert told(caplog) == [
-        f"watermark_failed what='look' error='RuntimeError: _look {number}'" for number in (1, 2)
+        f"watermark_failed what='look' error='{name}: _look {number}'" for number in (1, 2)
     ]
+
+
+@pytest.mark.parametrize("kind", [EventStoreUnavailable, AggregateLocked])
+async def test_what_passes_by_itself_is_told_to_nobody(
+    url: str,
+    schema: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    kind: Callable[[str], Exception],
+) -> None:
+    """An outage is in the log already, of those whom it concerns."""
+    looks = failing(monkeypatch, watermarks.Watermarks, "_look", 2, kind)
+    listens = failing(monkeypatch, Connections, "dedicated", 2, kind)
+    announcements = failing(monkeypatch, announcing.Announcer, "_look", 2, kind)
+
+    async def all_went_on() -> bool:
+        return all(len(each) > 2 for each in (looks, listens, announcements))
+
+    async with opened(url, schema) as store, waiting(store, 1):
+        await store.append([an_append("a")])
+        await until(all_went_on)
+    assert told(caplog) == []
+
+
+async def test_a_direct_url_that_is_wrong_is_told(
+    url: str, schema: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody else would tell of it."""
+    wrong = f"{url.partition('?')[0].rpartition('/')[0]}/nowhere"
+
+    async def logged() -> bool:
+        return bool(told(caplog))
+
+    async with opened(url, schema, listen_url=wrong) as store, waiting(store):
+        await until(logged)
+    assert "what='listen'" in told(caplog)[0]
+    assert "nowhere" in told(caplog)[0]
 
 
 async def test_looks_that_fail_again_and_again_become_rare(
@@ -520,15 +573,17 @@ async def test_listening_that_fails_for_any_reason_is_tried_again(
 
 
 @pytest.mark.usefixtures("no_polls")
+@pytest.mark.parametrize("kind", [RuntimeError, EventStoreError, SchemaMismatch, wrong_password])
 async def test_an_announcement_that_fails_for_any_reason_is_made_up_for(
     url: str,
     schema: str,
     server: Any,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    kind: Callable[[str], Exception],
 ) -> None:
     """Though nothing is appended any more."""
-    failing(monkeypatch, announcing.Announcer, "_look", 2)
+    failing(monkeypatch, announcing.Announcer, "_look", 2, kind)
     async with (
         opened(url, schema) as one,
         opened(url, schema) as other,
@@ -536,7 +591,29 @@ async def test_an_announcement_that_fails_for_any_reason_is_made_up_for(
     ):
         await other.append([an_append("a")])
         assert await asyncio.wait_for(task, SOON) == 1
+    name = type(kind("")).__name__
     assert told(caplog) == [
-        f"watermark_failed what='announce' error='RuntimeError: _look {number}'"
-        for number in (1, 2)
+        f"watermark_failed what='announce' error='{name}: _look {number}'" for number in (1, 2)
     ]
+
+
+async def test_after_an_outage_it_is_announced_soon(
+    url: str, schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the server was not answering; that says nothing of how busy it is."""
+    loop, look = asyncio.get_running_loop(), announcing.Announcer._look
+    failed_at, looked_at = list[float](), list[float]()
+
+    async def hang(self: announcing.Announcer) -> int | None:
+        if not failed_at:
+            await asyncio.sleep(1)
+            failed_at.append(loop.time())
+            raise EventStoreUnavailable("no answer in time")
+        looked_at.append(loop.time())
+        return await look(self)
+
+    monkeypatch.setattr(announcing.Announcer, "_look", hang)
+    async with opened(url, schema) as store:
+        await store.append([an_append("a")])
+        await until(lambda: _has_announced(store))
+    assert looked_at[0] - failed_at[0] < 1

@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from hitherto.errors import HithertoError
 from hitherto.infrastructure.postgres.connections import Connections
-from hitherto.infrastructure.postgres.watermarks import tell_failed
+from hitherto.infrastructure.postgres.watermarks import passes, tell_failed
 
 _BETWEEN = 0.005  # seconds from one announcement to the next, at the least
 _PER_EVENT = 0.0002  # seconds more for each event that it told of: a busy log costs less so
@@ -71,13 +70,15 @@ class Announcer:
         while self._pending:
             last = self._closing.is_set()
             start = time.perf_counter()
+            took = 0.0
             try:
                 told = await self._look()
             except Exception as error:  # noqa: BLE001  # It would be the last announcement.
-                if not isinstance(error, HithertoError):
+                if not passes(error):
                     tell_failed("announce", error)
                 pause = min(2 * pause, _OUTAGE)
             else:
+                took = time.perf_counter() - start
                 pause = (
                     min(2 * pause, _HELD_BACK)
                     if told is None
@@ -85,7 +86,6 @@ class Announcer:
                 )
             if last:
                 return
-            took = time.perf_counter() - start
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(pause, _SHARE * took)):
                     await self._closing.wait()

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from hitherto.application.logging import log_event
-from hitherto.errors import HithertoError
+from hitherto.errors import AggregateLocked, Unavailable
 from hitherto.infrastructure.postgres.connections import Connections
 
 POLL = 1.0  # seconds from one look to the next, behind LISTEN
@@ -112,9 +112,9 @@ class Watermarks:
         """Look; the seconds until then again, at the least, `pause` being those before."""
         try:
             await self._look()
-        except HithertoError:
-            pass
         except Exception as error:  # noqa: BLE001  # Who waits would not be told that nobody looks.
+            if passes(error):
+                return 0.0
             tell_failed("look", error)
             return min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
         return 0.0
@@ -141,10 +141,9 @@ class Watermarks:
                 async with listening.dedicated() as connection:
                     await self._hear(connection)
                     pause = _FIRST_PAUSE
-            except HithertoError:
-                pass
             except Exception as error:  # noqa: BLE001  # Nobody would listen any more.
-                tell_failed("listen", error)
+                if not passes(error):
+                    tell_failed("listen", error)
             self._look_now.set()
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -169,6 +168,11 @@ class Watermarks:
     def _notified(self, _connection: Any, _process: int, _channel: str, payload: str) -> None:
         with suppress(ValueError):  # Anybody may notify.
             self.learn(int(payload))
+
+
+def passes(error: Exception) -> bool:
+    """Whether a background task is to try again without a word: it is an outage, or a lock."""
+    return error.transient if isinstance(error, Unavailable) else isinstance(error, AggregateLocked)
 
 
 def tell_failed(what: str, error: Exception) -> None:
