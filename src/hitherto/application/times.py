@@ -31,6 +31,22 @@ def moment_of(text: str) -> datetime:
     return utc(moment)
 
 
+async def position_told(backend: EventStore, text: str) -> int:
+    """The position that a text gives, or that of the last event up to the time that it tells.
+
+    Raises:
+        InvalidInput: It is neither a position nor a time with a zone.
+        EventStoreUnavailable: The store cannot be reached.
+    """
+    if text.isascii() and text.isdigit():
+        return int(text)
+    try:
+        moment = moment_of(text)
+    except InvalidInput as error:
+        raise InvalidInput(f"not a position, and {error}") from error
+    return await position_before(backend, moment)
+
+
 async def position_before(
     backend: EventStore, moment: datetime, *, margin: timedelta = MARGIN
 ) -> int:

@@ -10,9 +10,12 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 from rich.text import Text
 
+from hitherto.cli.branch import branch
 from hitherto.cli.complaints import complaint
 from hitherto.cli.demo import demo
+from hitherto.cli.export import export
 from hitherto.cli.health import health
+from hitherto.cli.import_ import import_
 from hitherto.cli.logs import LogFormat, LogLevel, shown
 from hitherto.cli.projections import projections
 from hitherto.cli.replay import replay
@@ -35,6 +38,9 @@ app.command(verify)
 app.command(replay)
 app.command(health)
 app.command(projections)
+app.command(export)
+app.command(import_, name="import")
+app.command(branch)
 
 
 @app.meta.default

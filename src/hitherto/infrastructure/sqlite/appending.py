@@ -13,6 +13,7 @@ from hitherto.application.records import (
     Append,
     NewEvent,
     PlacedEvent,
+    StoredEvent,
     check_taken,
     divided,
     refusal,
@@ -48,7 +49,7 @@ def write(connection: apsw.Connection, append: Append) -> int:
     _insert(
         connection,
         [
-            _row(event, append.aggregate_id, append.aggregate_type, version, now)
+            row_of(event, append.aggregate_id, append.aggregate_type, version, now)
             for version, event in enumerate(append.events[standing:], first)
         ],
     )
@@ -84,7 +85,7 @@ def write_history(connection: apsw.Connection, events: Sequence[PlacedEvent]) ->
     _insert(
         connection,
         [
-            _row(
+            row_of(
                 event, event.aggregate_id, event.aggregate_type, event.version,
                 time_text(event.stored_at or now),
             )
@@ -114,13 +115,14 @@ def _insert(connection: apsw.Connection, rows: Iterable[tuple[Any, ...]]) -> Non
             raise InvalidInput(f"event id {row[0]} is stored already: ids are unique") from error
 
 
-def _row(
-    event: NewEvent,
+def row_of(
+    event: NewEvent | StoredEvent,
     aggregate_id: str,
     aggregate_type: str,
     version: int,
     stored_at: str,
 ) -> tuple[Any, ...]:
+    """What `insert` binds."""
     return (
         str(event.event_id), event.event_type, aggregate_id, aggregate_type, version,
         event.schema_version, event.data, event.metadata, time_text(event.occurred_at),

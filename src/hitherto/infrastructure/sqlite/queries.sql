@@ -3,6 +3,12 @@ INSERT INTO event_store (event_id, event_type, aggregate_id, aggregate_type, eve
     schema_version, event_data, metadata, occurred_at, created_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
+-- name: insert_at
+-- The same, at a position.
+INSERT INTO event_store (event_id, event_type, aggregate_id, aggregate_type, event_version,
+    schema_version, event_data, metadata, occurred_at, created_at, global_position)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
 -- name: head
 SELECT event_version, aggregate_type FROM event_store
 WHERE aggregate_id = ? ORDER BY event_version DESC LIMIT 1

@@ -1,0 +1,170 @@
+"""Lines as rows of a Parquet file, and back; needs the extra ``parquet``."""
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from typing import Any, BinaryIO
+from uuid import UUID
+
+import msgspec
+
+from hitherto.application.moving.lines import (
+    Line,
+    check_of,
+    decode_header,
+    decode_line,
+    encode,
+    end_of_line,
+    is_last,
+    told,
+)
+from hitherto.errors import ConfigurationError
+
+_HEADER, _LAST = "hitherto.header", "hitherto.last"  # names among the file's metadata
+_ROWS_OF_A_GROUP, _ROWS_AT_ONCE = 20_000, 1000
+_TIMES = ("occurred_at", "stored_at")
+_TEXTS = ("data", "metadata")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def check_installed() -> None:
+    """See whether the extra is there.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    _arrow("pyarrow.parquet")
+
+
+@contextmanager
+def writing(file: BinaryIO) -> Generator[Callable[[Sequence[bytes]], None]]:
+    """What takes lines, and writes them as rows."""
+    rows = _Rows(file)
+    yield rows.write
+    rows.close()
+
+
+def lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines that were written.
+
+    Raises:
+        ConfigurationError: The extra is not installed.
+        ValueError: The file is damaged, or none of this kind.
+    """
+    arrow = _arrow("pyarrow")
+    try:
+        found = _arrow("pyarrow.parquet").ParquetFile(file, page_checksum_verification=True)
+        about = found.metadata.metadata
+        yield about[_HEADER.encode()]
+        for batch in found.iter_batches(_ROWS_AT_ONCE):
+            columns = {name: _values(arrow, batch, name) for name in batch.schema.names}
+            for values in zip(*columns.values(), strict=True):
+                yield _line(dict(zip(columns, values, strict=True)))
+        yield about[_LAST.encode()]
+    except (arrow.ArrowException, LookupError, TypeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+class _Rows:
+    """Gathers lines until they are worth a row group."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._writer: Any = None
+        self._lines: list[bytes] = []
+        self._last = b""
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        for line in lines:
+            if self._writer is None:
+                self._begin(line)
+            elif is_last(line):
+                self._last = line
+            else:
+                self._lines.append(line)
+        if len(self._lines) >= _ROWS_OF_A_GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.add_key_value_metadata({_LAST: self._last})
+        self._writer.close()
+
+    def _begin(self, header: bytes) -> None:
+        self._schema = _schema(positions=decode_header(header).positions)
+        self._writer = _arrow("pyarrow.parquet").ParquetWriter(
+            self._file, self._schema, compression="zstd", write_page_checksum=True
+        )
+        self._writer.add_key_value_metadata({_HEADER: header})
+
+    def _flush(self) -> None:
+        rows = [_row(line) for line in self._lines]
+        self._lines = []
+        table = _arrow("pyarrow").Table.from_pylist(rows, schema=self._schema)
+        self._writer.write_table(table)
+
+
+def _schema(*, positions: bool) -> Any:
+    arrow = _arrow("pyarrow")
+    moment = arrow.timestamp("us", tz="UTC")
+    columns = {
+        "position": arrow.int64(),
+        "event_id": arrow.string(),
+        "event_type": arrow.string(),
+        "schema_version": arrow.int16(),
+        "aggregate_id": arrow.string(),
+        "aggregate_type": arrow.string(),
+        "version": arrow.int32(),
+        "data": arrow.string(),
+        "metadata": arrow.string(),
+        "occurred_at": moment,
+        "stored_at": moment,
+        "check": arrow.string(),
+    }
+    if not positions:
+        del columns["position"]
+    return arrow.schema(list(columns.items()))
+
+
+def _row(line: bytes) -> dict[str, Any]:
+    values = msgspec.structs.asdict(decode_line(line))
+    values["event_id"] = str(values["event_id"])
+    values["check"] = check_of(line)
+    for name in _TEXTS:
+        values[name] = bytes(values[name]).decode()
+    for name in _TIMES:
+        values[name] = (datetime.fromisoformat(values[name]) - _EPOCH) // _MICROSECOND
+    if values["metadata"] == "null":
+        values["metadata"] = None
+    return values
+
+
+def _line(values: Mapping[str, Any]) -> bytes:
+    fields = dict(values)
+    check = fields.pop("check")
+    fields["event_id"] = UUID(fields["event_id"])
+    for name in _TEXTS:
+        fields[name] = msgspec.Raw((fields[name] or "null").encode())
+    for name in _TIMES:
+        fields[name] = told(_EPOCH + fields[name] * _MICROSECOND)
+    return encode(Line(**fields))[:-1] + end_of_line(check)
+
+
+def _values(arrow: Any, batch: Any, name: str) -> Sequence[Any]:
+    column = batch.column(name)
+    if name in _TIMES:  # as a number, so that no table of time zones is needed
+        column = column.cast(arrow.int64())
+    values: list[Any] = column.to_pylist()
+    return values
+
+
+def _arrow(module: str) -> Any:
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            "Parquet needs its library: pip install 'hitherto[parquet]'"
+        ) from error
