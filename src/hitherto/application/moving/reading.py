@@ -126,6 +126,4 @@ class Reading:
 
     def _refuse(self, why: str) -> Never:
         number = self._number if self._unit == "line" else max(self._number - 1, 0)
-        raise InvalidInput(
-            f"{self.name}: {self._unit} {number} {why}; nothing of it can be trusted: export again"
-        )
+        raise InvalidInput(f"{self.name}: {self._unit} {number} {why}; export again")

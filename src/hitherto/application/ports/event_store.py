@@ -65,7 +65,8 @@ class EventStore(Protocol):
     async def import_events(self, events: Sequence[PlacedEvent]) -> int:
         """Write a part of a history, in the order given, all or nothing.
 
-        An event that is stored already under its id and version is skipped.
+        An event that is stored already under its id and version is skipped. One that tells when
+        it was stored elsewhere keeps that time.
 
         Returns:
             How many were written.
