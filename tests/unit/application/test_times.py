@@ -8,7 +8,7 @@ import pytest
 
 from hitherto import InvalidInput
 from hitherto.application.records import StoredEvent
-from hitherto.application.times import MARGIN, moment_of, position_before
+from hitherto.application.times import MARGIN, moment_of, position_before, position_told
 from hitherto.infrastructure.memory import MemoryStore
 from hitherto.testing.probe import Probe
 from hitherto.testing.store_contract.making import append_to, whole_log
@@ -107,3 +107,13 @@ def test_a_text_that_tells_none_is_refused(text: str) -> None:
     """With what to write instead."""
     with pytest.raises(InvalidInput, match="2025-03-01T12:30:00Z"):
         moment_of(text)
+
+
+async def test_a_text_tells_a_position_or_a_time() -> None:
+    """Digits are a position, whether there is an event or not."""
+    backend = await stored_at(*minutes(0, 10, 20))
+    assert await position_told(backend, "17") == 17
+    assert await position_told(backend, "2024-02-29T12:15Z") == 2
+    for text in ("-1", "1.5", "²", "noon"):
+        with pytest.raises(InvalidInput, match="not a position"):
+            await position_told(backend, text)

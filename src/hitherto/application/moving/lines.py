@@ -140,14 +140,17 @@ def end_of_line(check: str) -> bytes:
     return f',"check":"{check}"}}\n'.encode()
 
 
+_END = len(end_of_line("0" * _DIGITS))
+
+
 def body_of(line: bytes) -> bytes:
     """What was sealed, if it is a line that was."""
-    return line[: -len(end_of_line("0" * _DIGITS))]
+    return line[:-_END]
 
 
 def check_of(line: bytes) -> str:
     """The check at the end of a line."""
-    return line[len(body_of(line)) :].decode(errors="replace")[-_DIGITS - 3 : -3]
+    return line[-_DIGITS - len('"}\n') :][:_DIGITS].decode()
 
 
 def is_last(line: bytes) -> bool:
