@@ -15,12 +15,14 @@ _BLOCKED = 0.05  # seconds until a statement that does not run into the lock is 
 
 
 class Admin:
-    """Sessions of their own, which end others."""
+    """Sessions of their own, which end others; any number of tasks may use them."""
 
     def __init__(self, session: Any, locker: Any, schema: str) -> None:
         self._session = session
         self._locker = locker
         self._schema = schema
+        self._asking = asyncio.Lock()
+        self._locking = asyncio.Lock()
 
     @classmethod
     async def connected(cls, url: str, schema: str) -> "Admin":
@@ -41,37 +43,39 @@ class Admin:
 
     async def terminate(self, process: int) -> bool:
         """End a session, and wait until it is gone; tells whether it was there."""
-        found: bool = await self._session.fetchval("SELECT pg_terminate_backend($1)", process)
+        found: bool = await self._value("SELECT pg_terminate_backend($1)", process)
         # (Its own waiting looks but every tenth of a second.)
         there = "SELECT EXISTS (SELECT FROM pg_stat_get_activity($1))"
-        while await self._session.fetchval(there, process):
+        while await self._value(there, process):
             await asyncio.sleep(0)
         return found
 
     async def terminate_one(self, random: Random) -> bool:
         """End any of the sessions; tells whether there was one."""
-        rows = await self._session.fetch(
-            "SELECT pid FROM pg_stat_activity "
-            "WHERE backend_type = 'client backend' AND application_name <> $1 ORDER BY pid",
+        found: list[int] | None = await self._value(
+            "SELECT array_agg(pid ORDER BY pid) FROM pg_stat_activity "
+            "WHERE backend_type = 'client backend' AND application_name <> $1",
             _ADMIN,
         )
-        return bool(rows) and await self.terminate(random.choice(rows)["pid"])
+        return bool(found) and await self.terminate(random.choice(found or []))
 
     @contextlib.asynccontextmanager
     async def holding_the_tables(self) -> AsyncIterator[bool]:
         """Nobody else can use them meanwhile; false if that is not to be had at once."""
-        transaction = self._locker.transaction()
-        await transaction.start()
-        try:
-            tables = f'"{self._schema}".event_store, "{self._schema}".aggregate_snapshots'
+        async with self._locking:
+            transaction = self._locker.transaction()
+            await transaction.start()
             try:
-                await self._locker.execute(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE NOWAIT")
-            except asyncpg.LockNotAvailableError:
-                yield False
-            else:
-                yield True
-        finally:
-            await transaction.rollback()
+                tables = f'"{self._schema}".event_store, "{self._schema}".aggregate_snapshots'
+                lock = f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE NOWAIT"
+                try:
+                    await self._locker.execute(lock)
+                except asyncpg.LockNotAvailableError:
+                    yield False
+                else:
+                    yield True
+            finally:
+                await transaction.rollback()
 
     async def terminate_all(self) -> None:
         """End all of the sessions."""
@@ -84,12 +88,16 @@ class Admin:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_BLOCKED):
                 while not sent.done():
-                    if await self._session.fetchval(
+                    if await self._value(
                         "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1",
                         process,
                     ):
                         return True
         return False
+
+    async def _value(self, query: str, *arguments: object) -> Any:
+        async with self._asking:
+            return await self._session.fetchval(query, *arguments)
 
 
 class Ambush:
