@@ -35,6 +35,8 @@ from hitherto import (
     on,
     projection,
 )
+from hitherto.testing.repository_contract.upcasting import HISTORY, Called, Member, Moved
+from hitherto.testing.repository_contract.upcasting import stored as old_events
 
 
 class Opened(Event):
@@ -82,6 +84,23 @@ class Seen(Projection[Any], elsewhere=True):
             raise RuntimeError("poison")
         self.given.append(place)
         self.keys.append(context.idempotency_key)
+
+
+class Moves(Projection[Any], name="moves", elsewhere=True):
+    """Notes what it is given where nothing of it fails."""
+
+    def __init__(self) -> None:
+        self.fails = False
+        self.given: list[Event] = []
+
+    def handle(self, events: Sequence[RecordedEvent[Any]], batch: Batch[Any]) -> Any:
+        if self.fails and any(isinstance(each.event, Called) for each in events):
+            raise RuntimeError("no calls")
+        return super().handle(events, batch)
+
+    @on
+    def moved(self, event: Moved | Called, _: Context[Any]) -> None:
+        self.given.append(event)
 
 
 class AccountDocument(msgspec.Struct, frozen=True):
@@ -481,6 +500,26 @@ class ProjectionContract:
         await ProjectionWorker(store, seen, attempts=1).catch_up()
         assert seen.given == [("a", 3)]
         assert await store.backend.checkpoints.parked("Seen") == []
+
+    async def test_what_an_upcaster_made_of_an_event_is_one(self, store: Store) -> None:
+        """It is tried, parked and tried again as one; a position is never half handled."""
+        await old_events(store.backend, "m-1", *HISTORY)
+        Repository(store, Member)
+        projection = Moves()
+        projection.fails = True
+        await ProjectionWorker(store, projection, attempts=2).catch_up()
+        assert projection.given == []
+        parked = await store.backend.checkpoints.parked("moves")
+        assert [(each.version, each.attempts) for each in parked] == [(3, 2), (4, 0)]
+        projection.fails = False
+        await store.backend.checkpoints.retry_parked("moves", None, skip=False)
+        await ProjectionWorker(store, projection, attempts=2).catch_up()
+        assert projection.given == [
+            Moved(town="London"),
+            Called(number="1815"),
+            Moved(town="Paris"),
+        ]
+        assert not await store.backend.checkpoints.parked("moves")
 
     async def test_an_attempt_that_ended_its_process_counts(self, store: Store) -> None:
         """So an event that kills its worker is parked in the end."""

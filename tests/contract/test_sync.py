@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 import pytest
 import pytest_asyncio
@@ -72,6 +72,34 @@ class StoreBehind(InThread):
         log: Iterator[RecordedEvent[Event]] = self.blocking.read_all(**filters)
         while (recorded := await asyncio.to_thread(next, log, None)) is not None:
             yield recorded
+
+    def subscribe(self, *arguments: Any, **options: Any) -> "SubscriptionBehind":
+        return SubscriptionBehind(self.blocking.subscribe(*arguments, **options))
+
+
+class SubscriptionBehind(InThread):
+    """A sync subscription that is awaited."""
+
+    blocking: sync.Subscription
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        self.blocking.stop()
+
+    @property
+    def checkpoint(self) -> int:
+        return self.blocking.checkpoint
+
+    async def __aiter__(self) -> AsyncIterator[RecordedEvent[Event]]:
+        while (recorded := await asyncio.to_thread(next, self.blocking, None)) is not None:
+            yield recorded
+
+    async def pages(self) -> AsyncIterator[Any]:
+        pages = self.blocking.pages()
+        while (page := await asyncio.to_thread(next, pages, None)) is not None:
+            yield page
 
 
 class SyncRepository(RepositoryContract):

@@ -1,13 +1,15 @@
 """Events to JSON text and back: `JsonCodec` for values, `Serializer` for one kind of aggregate."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Generic, TypeVar, cast
+from uuid import uuid5
 
 import msgspec
 
 from hitherto.application.ports import Codec
 from hitherto.application.records import StoredEvent, StreamRow
+from hitherto.application.upcasting import decoders_of
 from hitherto.application.validation import check_fields, check_text, first_difference
 from hitherto.domain.aggregate import check_aggregate_type
 from hitherto.domain.definition import Definition
@@ -118,20 +120,14 @@ class Serializer(Generic[E]):
     """Encodes and decodes the events of one kind of aggregate.
 
     The decoder is chosen by the stored event type and schema version. A stored version below
-    the class's own is read by the same decoder: an added field needs a default, nothing else.
+    the class's own goes through the upcasters that there are; an added field needs a default,
+    nothing else.
     """
 
     def __init__(self, definition: Definition, codec: Codec) -> None:
         self.definition = definition
         self._encode = codec.encode
-        self._decoders: dict[tuple[str, int], Callable[[str], E]] = {}
-        for name, cls in definition.events.items():
-            try:
-                decode = codec.decoder(cls)
-            except TypeError as error:
-                raise TypeError(f"{cls.__qualname__} cannot be decoded: {error}") from error
-            for schema in range(1, cls.__schema_version__ + 1):
-                self._decoders[name, schema] = decode
+        self._decoders = decoders_of(definition, codec)
         self._decode_metadata = codec.decoder(dict[str, Any])
 
     def encode(self, event: E) -> str:
@@ -160,8 +156,8 @@ class Serializer(Generic[E]):
 
     def decode_stream(
         self, aggregate_id: str, rows: Iterable[StreamRow]
-    ) -> Iterator[tuple[int, E]]:
-        """The version and the event of each row.
+    ) -> Iterator[tuple[int, E | tuple[E, ...]]]:
+        """The version and the event of each row; a tuple where an upcaster has given others.
 
         Raises:
             AggregateIDMismatch: A row belongs to another type of aggregate.
@@ -180,8 +176,8 @@ class Serializer(Generic[E]):
                 ) from error
             yield version, event
 
-    def recorded(self, stored: StoredEvent) -> RecordedEvent[E]:
-        """The decoded form of a stored event.
+    def recorded(self, stored: StoredEvent) -> Sequence[RecordedEvent[E]]:
+        """The decoded form of a stored event: one, unless an upcaster gives others.
 
         Raises:
             AggregateIDMismatch: It belongs to another type of aggregate.
@@ -195,7 +191,11 @@ class Serializer(Generic[E]):
             raise self._failed(
                 stored.aggregate_id, stored.version, stored.event_type, stored.schema_version, error
             ) from error
-        return recorded_event(stored, event, decoded_metadata(stored, self._decode_metadata))
+        metadata = decoded_metadata(stored, self._decode_metadata)
+        if isinstance(event, tuple):
+            events = cast("tuple[E, ...]", event)
+            return [recorded_event(stored, each, metadata, n) for n, each in enumerate(events)]
+        return (recorded_event(stored, event, metadata),)
 
     def knows(self, stored: StoredEvent) -> bool:
         """Whether it has a decoder for an event's type and schema version."""
@@ -208,8 +208,13 @@ class Serializer(Generic[E]):
         if not isinstance(error, KeyError):
             return EventSerializationFailed(f"{which} cannot be decoded: {error}")
         owner = self.definition.owner.__qualname__
-        known = self.definition.events.get(event_type)
+        known = self.definition.stored_names.get(event_type)
         if known is None:
+            schemas = [each for name, each in self.definition.upcasters if name == event_type]
+            if schemas:
+                return EventSerializationFailed(
+                    f"{which} has no upcaster: {owner} has those for schema {schemas}"
+                )
             return EventSerializationFailed(
                 f"{which} is of a type that {owner} does not know: add it to the union"
             )
@@ -218,11 +223,21 @@ class Serializer(Generic[E]):
         )
 
 
-def recorded_event(stored: StoredEvent, event: E, metadata: Metadata) -> RecordedEvent[E]:
-    """A stored event, decoded."""
+def recorded_event(
+    stored: StoredEvent, event: E, metadata: Metadata, part: int = 0
+) -> RecordedEvent[E]:
+    """A stored event, decoded.
+
+    Args:
+        stored: It.
+        event: What it is today.
+        metadata: Its own.
+        part: Which one of those that an upcaster has made of it; those after the first have ids
+            that are derived.
+    """
     return RecordedEvent(
         event=event,
-        event_id=stored.event_id,
+        event_id=uuid5(stored.event_id, str(part)) if part else stored.event_id,
         event_type=stored.event_type,
         schema_version=stored.schema_version,
         aggregate_id=stored.aggregate_id,

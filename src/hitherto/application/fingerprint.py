@@ -59,19 +59,21 @@ def state_struct(definition: Definition) -> type[msgspec.Struct]:
 def fingerprint(definition: Definition) -> str:
     """Names the code that the snapshots of one kind of aggregate depend on.
 
-    That is the types and the defaults of the state, the events' fields, and the fold with all
-    that it comes to by name: functions, classes and constants. Code counts as it was compiled,
-    and only code of the packages that the aggregate, its events and the structs in them are from.
-    It is the same in every process that runs the same code on the same Python.
+    That is the types and the defaults of the state, the events' fields, and the upcasters and the
+    fold with all that they come to by name: functions, classes and constants. Code counts as it was
+    compiled, and only code of the packages that the aggregate, its events and the structs in them
+    are from. It is the same in every process that runs the same code on the same Python.
 
     Raises:
         TypeError, NameError: A type is unknown, or no JSON can tell its values apart.
     """
     events = [definition.events[name] for name in sorted(definition.events)]
     types = msgspec.inspect.multi_type_info([state_struct(definition), *events])
-    named = [(cls.__event_type__, cls.__schema_version__) for cls in events]
+    named = [(cls.__stored_names__, cls.__schema_version__) for cls in events]
+    registries: list[Mapping[Any, Any]] = [cls.__upcasters__ for cls in events]
+    upcasters = [sorted(each.items()) for each in (definition.upcasters, *registries)]
     walk = _Walk(definition, types)
-    start = (definition.snapshot_version, named, types, definition.fold, walk.start())
+    start = (definition.snapshot_version, named, types, definition.fold, upcasters, walk.start())
     return hashlib.sha256("\0".join(walk.parts(start)).encode()).hexdigest()[:32]
 
 

@@ -1,7 +1,9 @@
 """`Handling`: a projection's events, batch by batch, one by one where one fails."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -158,7 +160,11 @@ class Handling:
         events, held, position, silent = part.events, part.held, part.position, part.silent
         if any(each.aggregate_id in self._parked for each in events):
             await self._look_for_parked()
-        parked = [self._waiting(each) for each in events if each.aggregate_id in self._parked]
+        parked = [
+            self._waiting(each[0])
+            for each in _parts(events)
+            if each[0].aggregate_id in self._parked
+        ]
         rest = [each for each in events if each.aggregate_id not in self._parked]
         if all(not each.attempts or each.begun for each in held.values()):
             try:
@@ -170,7 +176,7 @@ class Handling:
                 self._tell_failed(failure, events=len(rest))
             else:
                 return True
-        for each in events:
+        for each in _parts(events):
             if not await self._handle_one(each, held, silent=silent):
                 return False
         await self._steps.advance([], held, position)
@@ -183,9 +189,10 @@ class Handling:
         return parked
 
     async def _handle_one(
-        self, recorded: Recorded, held: Mapping[int, Held], *, silent: bool
+        self, parts: Sequence[Recorded], held: Mapping[int, Held], *, silent: bool
     ) -> bool:
         """Try one event until it is handled or parked; False if there is something else to do."""
+        recorded = parts[0]
         partition = self._partition(recorded)
         one = held[partition]
         own = {partition: one}
@@ -199,7 +206,7 @@ class Handling:
                 return True
             await self._steps.begin(own)  # not again after an outage, which is no fault of its
             try:
-                await self._steps.advance([recorded], own, recorded.position, silent=silent)
+                await self._steps.advance(parts, own, recorded.position, silent=silent)
             except HandlerFailed as failure:
                 one.begun = False
                 tries += 1
@@ -252,19 +259,20 @@ class Handling:
         (stored,) = await self._store.backend.read(
             parked.aggregate_id, from_version=parked.version, limit=1
         )
-        recorded = self._selection.decode(stored)
+        parts = self._selection.decode(stored)
         own = {parked.partition: self._following[parked.partition]}
         (one,) = own.values()
         silent = self._generation.state == "filling" or parked.position <= one.silent_until
         self._again[parked.position] = parked.attempts
-        counted = self._set_aside(recorded, attempts=parked.attempts + 1, error=_DIED)
+        attempts = parked.attempts + 1
+        counted = msgspec.structs.replace(parked, attempts=attempts, error=_DIED, retry=False)
         place = [parked.position]
         await self._steps.advance([], own, one.position, unparked=place, parked=[counted])
         try:
-            await self._steps.advance([recorded], own, one.position, unparked=place, silent=silent)
+            await self._steps.advance(parts, own, one.position, unparked=place, silent=silent)
         except HandlerFailed as failure:
-            self._tell_failed(failure, position=parked.position, attempt=counted.attempts)
-            again = self._set_aside(recorded, attempts=counted.attempts, error=_told(failure))
+            self._tell_failed(failure, position=parked.position, attempt=attempts)
+            again = msgspec.structs.replace(counted, error=_told(failure))
             await self._steps.advance([], own, one.position, unparked=place, parked=[again])
             del self._again[parked.position]
             return False
@@ -301,6 +309,12 @@ class Handling:
     def _log(self, level: int, event: str, **values: object) -> None:
         name = self._projection.name
         log_event(self._store.logger, level, event, projection=name, **values)
+
+
+def _parts(events: Iterable[Recorded]) -> Iterator[Sequence[Recorded]]:
+    """The events, those together that an upcaster has made of one."""
+    for _, group in groupby(events, attrgetter("position")):
+        yield list(group)
 
 
 def _told(failure: HandlerFailed) -> str:

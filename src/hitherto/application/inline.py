@@ -1,6 +1,7 @@
 """`Inline`: projections that are run by appends, in their own transactions."""
 
 from collections.abc import Awaitable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -75,7 +76,8 @@ class Inline:
 
     def _results(self, stored: Sequence[StoredEvent], connection: Any) -> Iterator[Any]:
         for projection, generation, selection in self._parts:
-            events = [selection.decode(each) for each in stored if selection.wants(each)]
+            wanted = filter(selection.wants, stored)
+            events = list(chain.from_iterable(map(selection.decode, wanted)))
             if events:
                 batch = batch_of(projection, generation, connection, silent=False)
                 yield projection.handle(events, batch)

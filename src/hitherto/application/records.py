@@ -8,8 +8,8 @@ from uuid import UUID
 
 import msgspec
 
-from hitherto.domain.event import MAX_SCHEMA_VERSION
 from hitherto.domain.identifiers import check_identifier, type_mismatch
+from hitherto.domain.upcasters import MAX_SCHEMA_VERSION
 from hitherto.errors import (
     AggregateError,
     AggregateVersionConflict,

@@ -126,7 +126,7 @@ class Relay(Projection[None], elsewhere=True):
         return Message(
             id=str(recorded.event_id),
             source=self._source,
-            event_type=recorded.event_type,
+            event_type=event.__event_type__,
             schema_version=event.__schema_version__,
             aggregate_id=recorded.aggregate_id,
             aggregate_type=recorded.aggregate_type,

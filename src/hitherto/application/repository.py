@@ -231,7 +231,7 @@ class Repository(Generic[A]):
             stored = await self.store.backend.read(id)
         if not stored:
             raise AggregateNotFound(id, self._type)
-        return [self._serializer.recorded(event) for event in stored]
+        return [each for event in stored for each in self._serializer.recorded(event)]
 
     async def snapshot(self, aggregate: A) -> bool:
         """Take a snapshot by hand.

@@ -82,6 +82,7 @@ class Selection:
         self._undecoded = undecoded
         self._decode_metadata = store.codec.decoder(dict[str, Any])
         self._wanted: Collection[tuple[str, str]] | None = None
+        self._chosen: Collection[type[Event]] | None = None
         self._event_types: Sequence[str] | None = None
         self._aggregate_types: Sequence[str] | None = None
         if aggregate_types is not None:
@@ -109,8 +110,8 @@ class Selection:
             return (stored.aggregate_type, stored.event_type) in self._wanted
         return self._aggregate_types is None or stored.aggregate_type in self._aggregate_types
 
-    def decode(self, stored: StoredEvent) -> RecordedEvent[Any]:
-        """An event of such a page.
+    def decode(self, stored: StoredEvent) -> Sequence[RecordedEvent[Any]]:
+        """An event of such a page: one, unless upcasters give others.
 
         Raises:
             EventSerializationFailed: The code does not know its type, or its data do not fit.
@@ -119,8 +120,11 @@ class Selection:
             serializer = self._store.known_serializer(stored.aggregate_type)
             if serializer is None or not serializer.knows(stored):
                 metadata = decoded_metadata(stored, self._decode_metadata)
-                return recorded_event(stored, Undecoded(data=stored.data), metadata)
-        return self._store.recorded(stored)
+                return (recorded_event(stored, Undecoded(data=stored.data), metadata),)
+        found = self._store.recorded(stored)
+        if self._chosen is None:
+            return found
+        return [each for each in found if type(each.event) in self._chosen]
 
     def _narrow(self, classes: Iterable[type[Event]]) -> None:
         """Filter by both names, or by the aggregates' alone where that comes to the same."""
@@ -136,10 +140,13 @@ class Selection:
                 )
             for name, definition in owners.items():
                 if self._aggregate_types is None or name in self._aggregate_types:
-                    pairs.add((name, cls.__event_type__))
+                    names = (*cls.__stored_names__, *[each for each, _ in definition.upcasters])
+                    pairs.update((name, each) for each in names)
                     found[name] = definition
                     if self._store.known_serializer(name) is None:
                         self._store.serializer(definition)
+        if any(definition.upcasters for definition in found.values()):
+            self._chosen = chosen  # What upcasters give is known when they have given it.
         self._wanted = pairs
         self._aggregate_types = sorted({aggregate_type for aggregate_type, _ in pairs})
         if any(not definition.event_classes <= chosen for definition in found.values()):
@@ -149,14 +156,14 @@ class Selection:
 async def walk(
     read: Callable[[int], Awaitable[Page[StoredEvent]]],
     after: int,
-    decode: Callable[[StoredEvent], T],
+    decode: Callable[[StoredEvent], Iterable[T]],
 ) -> AsyncGenerator[T]:
     """All events after a position, up to the watermark; a page is read ahead.
 
     Args:
         read: Gives the page after a position.
         after: Where to begin.
-        decode: What is made of each event.
+        decode: What is made of each stored event.
     """
     reading = asyncio.ensure_future(read(after))
     try:
@@ -167,7 +174,8 @@ async def walk(
             for number, stored in enumerate(page.events):
                 if not number % _TURN:
                     await asyncio.sleep(0)
-                yield decode(stored)
+                for each in decode(stored):
+                    yield each
             if not page.full:
                 return
     finally:

@@ -164,7 +164,7 @@ class Store:
             limit=limit,
             backward=backward,
         )
-        return [self.recorded(event) for event in stored]
+        return [recorded for event in stored for recorded in self.recorded(event)]
 
     def read_all(
         self,
@@ -325,8 +325,8 @@ class Store:
         """The serializer of a kind of aggregate that a repository was made of."""
         return self._serializers.get(aggregate_type)
 
-    def recorded(self, stored: StoredEvent) -> RecordedEvent[Event]:
-        """What the backend has stored, decoded.
+    def recorded(self, stored: StoredEvent) -> Sequence[RecordedEvent[Event]]:
+        """What the backend has stored, decoded: one event, unless an upcaster gives others.
 
         Raises:
             EventSerializationFailed: No repository knows its type, or its data do not fit.

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hitherto.application.logging import log_event
@@ -93,7 +94,7 @@ class Subscription:
         """
         decode = self._selection.decode
         while (page := await self._next(limit)) is not None:
-            events = list(map(decode, page.events))
+            events = list(chain.from_iterable(map(decode, page.events)))
             self.checkpoint = page.checkpoint
             yield Page(events=events, checkpoint=page.checkpoint, full=page.full)
 
@@ -102,11 +103,13 @@ class Subscription:
             for number, stored in enumerate(page.events, 1):
                 if not number % _TURN:
                     await asyncio.sleep(0)
-                recorded = self._selection.decode(stored)
-                self.checkpoint = stored.position
-                yield recorded
-                if self._stopped:
-                    return
+                parts = self._selection.decode(stored)
+                for part, recorded in enumerate(parts, 1):
+                    if part == len(parts):  # Who goes on from here has been given all of them.
+                        self.checkpoint = stored.position
+                    yield recorded
+                    if self._stopped:
+                        return
             self.checkpoint = page.checkpoint
 
     async def _next(self, limit: int) -> Page[StoredEvent] | None:

@@ -34,7 +34,7 @@ class DueTimers:
         self._name = process.definition.aggregate_type
         self._selection = selection
         self._resting: dict[Timer, tuple[datetime, timedelta]] = {}
-        self._set_aside: dict[int, str] = {}
+        self._set_aside: dict[int, frozenset[str]] = {}
 
     async def next(self, until: datetime) -> list[Timer]:
         """Those to fire next, the earliest of each instance, which may cancel its others."""
@@ -98,14 +98,15 @@ class DueTimers:
         known, self._set_aside = self._set_aside, {}
         for each in await self._store.backend.checkpoints.parked(self._name):
             place = each.position
-            self._set_aside[place] = known.get(place) or await self._instance_of(each)
-        return set(self._set_aside.values())
+            found = known.get(place)
+            self._set_aside[place] = await self._instances_of(each) if found is None else found
+        return {each for instances in self._set_aside.values() for each in instances}
 
-    async def _instance_of(self, parked: ParkedEvent) -> str:
+    async def _instances_of(self, parked: ParkedEvent) -> frozenset[str]:
         (stored,) = await self._store.backend.read(
             parked.aggregate_id, from_version=parked.version, limit=1
         )
-        return self._process.instance_of(self._selection.decode(stored))
+        return frozenset(map(self._process.instance_of, self._selection.decode(stored)))
 
 
 def told(timer: Timer) -> str:

@@ -144,7 +144,7 @@ class _Log:
         if serializer is None:
             first, count = self._unknown_aggregates.get(event.aggregate_type, (event, 0))
             self._unknown_aggregates[event.aggregate_type] = first, count + 1
-        elif event.event_type not in serializer.definition.events:
+        elif not serializer.definition.knows(event.event_type):
             name = event.aggregate_type, event.event_type
             first, count = self._unknown_events.get(name, (event, 0))
             self._unknown_events[name] = first, count + 1

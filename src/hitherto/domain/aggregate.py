@@ -2,10 +2,12 @@
 
 import copy
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, ClassVar, Generic, TypeVar, get_origin, get_type_hints
 from uuid import UUID
 
@@ -15,9 +17,11 @@ from hitherto.domain.definition import Definition, base_arguments, events_of, is
 from hitherto.domain.event import Event
 from hitherto.domain.identifiers import check_identifier, type_mismatch
 from hitherto.domain.recorded import RecordedEvent
+from hitherto.domain.upcasters import EventsUpcaster, EventsUpcasters
 from hitherto.errors import AggregateIDMismatch, InvalidAggregateState, InvalidInput
 
 E = TypeVar("E", bound=Event)
+U = TypeVar("U", bound=EventsUpcaster)
 
 _IMMUTABLE = (
     str, bytes, int, float, complex, bool, type(None), Decimal, UUID, Enum,
@@ -69,10 +73,11 @@ class Aggregate(Generic[E]):
         arguments = base_arguments(cls, Aggregate)
         if arguments and is_open(arguments[0]):
             return
+        inherited: EventsUpcasters = {}
         if arguments:
             events = events_of(arguments[0], cls)
         elif hasattr(cls, "definition"):
-            events = dict(cls.definition.events)
+            events, inherited = dict(cls.definition.events), cls.definition.upcasters
         else:
             raise TypeError(f"{cls.__qualname__}: say which events, as in Aggregate[UserEvent]")
         fields = _state_fields(cls)
@@ -89,6 +94,7 @@ class Aggregate(Generic[E]):
             fields=fields,
             state_types=lambda: _state_types(cls, fields),
             snapshot_version=snapshot_version,
+            inherited=inherited,
         )
 
     def __init__(self, id: str) -> None:
@@ -128,6 +134,31 @@ class Aggregate(Generic[E]):
         """
         raise NotImplementedError(f"{type(self).__qualname__} needs a method apply(self, event)")
 
+    @classmethod
+    def upcast(cls, event_type: str, schema: int = 1) -> Callable[[U], U]:
+        """Register which events stand for a stored one that means something else by now.
+
+        It is for a type that has no class any more, and for an older schema of one that has. The
+        function is given the fields as JSON has them, in a dict of its own, and returns events of
+        the union: one, several where the old one is split, none where it means nothing any more.
+        It must be pure::
+
+            @User.upcast("UserMoved")
+            def _(fields: dict[str, Any]) -> list[UserEvent]:
+                return [AddressChanged(address=fields["address"]), PhoneDropped()]
+
+        What is stored stays as it is, and so do the versions.
+
+        Args:
+            event_type: The stored name.
+            schema: The stored schema version.
+
+        Raises:
+            TypeError: The class of that name reads that schema itself, there is one already, or
+                events were read.
+        """
+        return cls.definition.upcast(event_type, schema)
+
     def record(self, event: E, *, occurred_at: datetime | None = None) -> None:
         """Decide `event`: apply it, and keep it as pending until the aggregate is saved.
 
@@ -157,9 +188,22 @@ class Aggregate(Generic[E]):
             AggregateIDMismatch: An event is of another id or another type of aggregate.
             InvalidAggregateState: A gap or a repetition in the versions, or pending events.
         """
-        self._fold(
-            (recorded.version, recorded.event) for recorded in history if self._is_own(recorded)
-        )
+        self._fold(self._by_version(history))
+
+    def _by_version(
+        self, history: Iterable[RecordedEvent[E]]
+    ) -> Iterator[tuple[int, tuple[E, ...]]]:
+        """What upcasters have split is together, and a version that they dropped is there."""
+        following = self._version + 1
+        for version, group in groupby(filter(self._is_own, history), attrgetter("version")):
+            if self.definition.upcasters:
+                yield from ((dropped, ()) for dropped in range(following, version))
+            events = list(group)
+            parts = {each.event_id: each.event for each in events}
+            yield version, tuple(parts.values())
+            if len(parts) < len(events):
+                yield version, ()  # A repetition.
+            following = version + 1
 
     def _is_own(self, recorded: RecordedEvent[E]) -> bool:
         check_aggregate_type(self.definition, recorded.aggregate_id, recorded.aggregate_type)
@@ -169,7 +213,8 @@ class Aggregate(Generic[E]):
             )
         return True
 
-    def _fold(self, events: Iterable[tuple[int, E]]) -> None:
+    def _fold(self, events: Iterable[tuple[int, E | tuple[E, ...]]]) -> None:
+        """Apply what each version tells: mostly one event; upcasters may give others."""
         if self._unsaved:
             raise InvalidAggregateState(f"{self!r} has pending events: save or drop it first")
         apply = self.apply
@@ -181,7 +226,11 @@ class Aggregate(Generic[E]):
                     f"the history of {self._id!r} has version {version} "
                     f"where {expected} was expected"
                 )
-            apply(event)
+            if isinstance(event, tuple):
+                for each in event:
+                    apply(each)
+            else:
+                apply(event)
             self._version = version
 
     def _capture(self) -> dict[str, Any]:

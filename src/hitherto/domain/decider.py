@@ -2,17 +2,19 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
 from hitherto.domain.aggregate import Aggregate
 from hitherto.domain.definition import Definition, base_arguments, events_of, is_open
 from hitherto.domain.event import Event
+from hitherto.domain.upcasters import EventsUpcaster, EventsUpcasters
 
 S = TypeVar("S")
 E = TypeVar("E", bound=Event)
 C = TypeVar("C")
+U = TypeVar("U", bound=EventsUpcaster)
 
 
 class Decider(ABC, Generic[S, E, C]):
@@ -49,8 +51,10 @@ class Decider(ABC, Generic[S, E, C]):
     ) -> None:
         super().__init_subclass__(**options)
         arguments = base_arguments(cls, Decider)
+        inherited: EventsUpcasters = {}
         if arguments is None and hasattr(cls, "definition"):
-            events, state_types = dict(cls.definition.events), cls.definition.state_types
+            events, inherited = dict(cls.definition.events), cls.definition.upcasters
+            state_types = cls.definition.state_types
         elif arguments is None:
             raise TypeError(f"{cls.__qualname__}: say Decider[State, Event, Command]")
         elif is_open(arguments[1]):
@@ -66,7 +70,13 @@ class Decider(ABC, Generic[S, E, C]):
             fields=("state",),
             state_types=state_types,
             snapshot_version=snapshot_version,
+            inherited=inherited,
         )
+
+    @classmethod
+    def upcast(cls, event_type: str, schema: int = 1) -> Callable[[U], U]:
+        """See `Aggregate.upcast`."""
+        return cls.definition.upcast(event_type, schema)
 
     @abstractmethod
     def decide(self, state: S, command: C) -> Iterable[E]:

@@ -3,13 +3,20 @@
 import collections
 import collections.abc
 import dataclasses
-from typing import Annotated, Any, ClassVar, dataclass_transform, get_args, get_origin
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform, get_args, get_origin
 
 import msgspec
 
 from hitherto.domain.identifiers import check_identifier
+from hitherto.domain.upcasters import (
+    MAX_SCHEMA_VERSION,
+    FieldsUpcaster,
+    Upcasters,
+    check_schema,
+)
 
-MAX_SCHEMA_VERSION = 32_767
+U = TypeVar("U", bound=FieldsUpcaster)
 
 _MUTABLE: dict[object, str] = {
     list: "tuple",
@@ -90,6 +97,7 @@ class EventMeta(msgspec.StructMeta):
         *,
         type: str | None = None,
         schema: int = 1,
+        formerly: str | Sequence[str] = (),
     ) -> Any:
         """Define an event class.
 
@@ -99,6 +107,7 @@ class EventMeta(msgspec.StructMeta):
             namespace: Its body.
             type: The stored name; the class's name if left out.
             schema: The version of the event's fields, from 1; stored beside every event.
+            formerly: Stored names that it had before; events under them are read as its own.
         """
         event_type = check_identifier(
             f"the stored name of event class {name}", name if type is None else type
@@ -108,8 +117,13 @@ class EventMeta(msgspec.StructMeta):
         cls: Any = super().__new__(
             mcls, name, bases, namespace, frozen=True, kw_only=True, gc=False, weakref=False
         )
+        former = (formerly,) if isinstance(formerly, str) else tuple(formerly)
+        for each in former:
+            check_identifier(f"a former stored name of event class {name}", each)
         cls.__event_type__ = event_type
         cls.__schema_version__ = schema
+        cls.__stored_names__ = (event_type, *former)
+        cls.__upcasters__ = Upcasters(name)
         cls.__definitions__ = {}
         _refuse_mutable_fields(cls)
         return cls
@@ -125,6 +139,11 @@ class Event(msgspec.Struct, metaclass=EventMeta):
     ``class UserCreated(Event, type="user-created", schema=2)``. Fields of a mutable type are
     refused at definition: use tuple, frozenset, `Mapping` and frozen structs.
 
+    Events that older code has stored are read by it, too. A new field needs a default, and nothing
+    else. After any other change of the fields, raise `schema=` and register how the fields of the
+    schema before become those of the next (`upcast`). After a change of the stored name, give the
+    old one as ``formerly="UserMade"``.
+
     Raises:
         TypeError: At definition, for a field of a mutable type.
         InvalidInput: At definition, for a stored name that cannot be stored.
@@ -132,7 +151,43 @@ class Event(msgspec.Struct, metaclass=EventMeta):
 
     __event_type__: ClassVar[str]
     __schema_version__: ClassVar[int]
+    __stored_names__: ClassVar[tuple[str, ...]]  # the present one first
+    __upcasters__: ClassVar[Upcasters[int, FieldsUpcaster]]  # by the schema that they are given
     __definitions__: ClassVar[dict[str, Any]]  # of the aggregates whose unions name it, by type
+
+    @classmethod
+    def upcast(cls, schema: int) -> Callable[[U], U]:
+        """Register how fields of an older schema become those of the next one.
+
+        The function is given the fields as JSON has them, in a dict of its own, and returns those
+        of `schema` + 1. It must be pure. Upcasters are chained; a schema without one is read as
+        if it were the next::
+
+            class UserCreated(Event, schema=3):
+                email: str
+                name: str
+
+            @UserCreated.upcast(2)
+            def _(fields: dict[str, Any]) -> dict[str, Any]:
+                return {"email": fields["mail"], "name": fields["name"]}
+
+        What is stored stays as it is. Where an event becomes others, or none, see
+        `Aggregate.upcast`.
+
+        Args:
+            schema: The schema version whose fields it is given.
+
+        Raises:
+            TypeError: The class has no later schema, there is one already, or events were read.
+        """
+        told = f"{cls.__qualname__}, whose schema is {cls.__schema_version__}"
+        check_schema(schema, cls.__schema_version__, told)
+
+        def register(function: U) -> U:
+            cls.__upcasters__.register(schema, f"schema {schema}", function)
+            return function
+
+        return register
 
 
 def check_event_class(cls: object) -> type[Event]:

@@ -38,10 +38,13 @@ class PastEvent(msgspec.Struct, Generic[E], frozen=True, kw_only=True, gc=False)
 class RecordedEvent(msgspec.Struct, Generic[E], frozen=True, kw_only=True, gc=False):
     """An event together with where, when and why it was recorded.
 
+    Where upcasters make several events of a stored one, each is told at its place.
+
     Attributes:
-        event: The fact itself.
-        event_id: Its id, unique in the store.
-        event_type: Its stored name.
+        event: The fact itself, as today's code knows it.
+        event_id: Its id, unique in the store; of a further one that an upcaster gave, one that is
+            derived from it.
+        event_type: Its stored name, when it was written.
         schema_version: The version of its fields when it was written.
         aggregate_id: The aggregate that it belongs to.
         aggregate_type: The stored name of that aggregate's type.

@@ -3,6 +3,7 @@
 import functools
 import itertools
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from itertools import chain
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -99,7 +100,7 @@ class Store:
 
         while True:
             page = self._run(next_page)
-            yield from map(self._async.recorded, page.events)
+            yield from chain.from_iterable(map(self._async.recorded, page.events))
             if len(page.events) < PAGE:
                 return
             after = page.checkpoint

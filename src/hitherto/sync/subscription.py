@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Generator
+from itertools import chain
 from typing import TYPE_CHECKING, Self
 
 from hitherto.application import subscription as _asynchronous
@@ -41,6 +42,7 @@ class Subscription:
         self._endless = Endless(store)
         self._page: Page[StoredEvent] | None = None
         self._left: deque[StoredEvent] = deque()
+        self._parts: deque[RecordedEvent[Event]] = deque()
 
     def __enter__(self) -> Self:
         return self
@@ -53,10 +55,15 @@ class Subscription:
 
     def __next__(self) -> RecordedEvent[Event]:
         while not self._endless.stopped:
-            if self._left:
-                recorded = self._selection.decode(self._left[0])
-                self.checkpoint = self._left.popleft().position
+            if self._parts:
+                recorded = self._parts.popleft()
+                if not self._parts:
+                    self.checkpoint = recorded.position
                 return recorded
+            if self._left:
+                self._parts.extend(self._selection.decode(self._left[0]))
+                self._left.popleft()
+                continue
             if self._page is not None:
                 self.checkpoint = self._page.checkpoint
             self._page = self._next(_asynchronous.PAGE)
@@ -71,7 +78,7 @@ class Subscription:
     def pages(self, limit: int = _asynchronous.PAGE) -> Generator[Page[RecordedEvent[Event]]]:
         """See `hitherto.Subscription.pages`."""
         while (page := self._next(limit)) is not None:
-            events = list(map(self._selection.decode, page.events))
+            events = list(chain.from_iterable(map(self._selection.decode, page.events)))
             self.checkpoint = page.checkpoint
             yield Page(events=events, checkpoint=page.checkpoint, full=page.full)
 

@@ -188,7 +188,7 @@ class TestSerializer:
 
     def test_a_stored_event_is_decoded_whole(self, serializer: Serializer[Any]) -> None:
         """With its place, its times and its metadata."""
-        found = serializer.recorded(
+        (found,) = serializer.recorded(
             stored('{"amount":"1"}', metadata='{"actor": "Ada", "ip": "::1"}')
         )
         assert found.event == Paid(amount=Decimal(1))
@@ -202,7 +202,8 @@ class TestSerializer:
         self, serializer: Serializer[Any], text: str | None
     ) -> None:
         """However it is stored."""
-        assert serializer.recorded(stored('{"amount":"1"}', metadata=text)).metadata == Metadata()
+        (found,) = serializer.recorded(stored('{"amount":"1"}', metadata=text))
+        assert found.metadata == Metadata()
 
     def test_a_field_that_would_come_back_changed_is_refused(
         self, serializer: Serializer[Any]

@@ -16,6 +16,7 @@ from hitherto.testing.repository_contract.snapshots import (
     SnapshotTruthContract,
     UnencodableContract,
 )
+from hitherto.testing.repository_contract.upcasting import UpcastingContract
 from hitherto.testing.repository_contract.updating import UpdateContract
 
 
@@ -26,6 +27,7 @@ class RepositoryContract(
     StoredEventContract,
     MetadataContract,
     UpdateContract,
+    UpcastingContract,
     SnapshotPolicyContract,
     SnapshotTruthContract,
     BadSnapshotContract,
