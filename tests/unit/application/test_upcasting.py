@@ -275,7 +275,7 @@ def test_an_aggregates_upcaster_gives_events_of_its_union() -> None:
         "Wrong": [Kept(amount="many")],  # type: ignore[arg-type]
     }
     for name, result in results.items():
-        Thing.upcast(name)(lambda _, result=result: result)  # type: ignore[misc]
+        Thing.upcast(name)(lambda _, result=result: result)
     serializer = Serializer[Any](Thing.definition, CODEC)
     for name in results:
         with pytest.raises(EventSerializationFailed, match=f"'{name}' .*cannot be decoded"):

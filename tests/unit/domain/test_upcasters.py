@@ -24,7 +24,7 @@ class Base(Event, schema=3):
     name: str = ""
 
 
-def an_event(schema: int = 3, **options: Any) -> type[Event]:
+def an_event(schema: int = 3, **options: Any) -> Any:
     class Happened(Event, schema=schema, **options):
         name: str = ""
 
@@ -32,7 +32,7 @@ def an_event(schema: int = 3, **options: Any) -> type[Event]:
 
 
 def an_aggregate(event: Any, **options: Any) -> type[Aggregate[Any]]:
-    class Thing(Aggregate[event], **options):  # type: ignore[valid-type]
+    class Thing(Aggregate[event], **options):
         name: str = ""
 
         def apply(self, event: Any) -> None:
@@ -61,7 +61,7 @@ def test_a_derived_class_has_upcasters_of_its_own() -> None:
     event = an_event()
     event.upcast(1)(same)
 
-    class Derived(event, schema=2):  # type: ignore[misc, valid-type]
+    class Derived(event, schema=2):  # type: ignore[call-arg, misc, valid-type]
         pass
 
     Derived.upcast(1)(same)

@@ -34,8 +34,8 @@ async def copy_history(connection: Any, schema: str, events: Sequence[PlacedEven
 
     Only who gives times of storing needs the right to: a store's own writers cannot choose them.
     """
-    columns = _COLUMNS
-    rows = [
+    columns: Sequence[str] = _COLUMNS
+    rows: list[tuple[Any, ...]] = [
         (event.aggregate_id, event.aggregate_type, event.version, *row_of(event))
         for event in events
     ]
