@@ -19,6 +19,7 @@ from hitherto.cli.import_ import import_
 from hitherto.cli.logs import LogFormat, LogLevel, shown
 from hitherto.cli.projections import projections
 from hitherto.cli.replay import replay
+from hitherto.cli.replay_diff.command import replay_diff
 from hitherto.cli.schema import schema
 from hitherto.cli.verify import verify
 from hitherto.errors import HithertoError
@@ -36,6 +37,7 @@ app.command(demo)
 app.command(schema)
 app.command(verify)
 app.command(replay)
+app.command(replay_diff)
 app.command(health)
 app.command(projections)
 app.command(export)
