@@ -17,6 +17,7 @@ from hitherto.cli.export import export
 from hitherto.cli.health import health
 from hitherto.cli.import_ import import_
 from hitherto.cli.logs import LogFormat, LogLevel, shown
+from hitherto.cli.looking import events, log, show, stats, why
 from hitherto.cli.projections import projections
 from hitherto.cli.replay import replay
 from hitherto.cli.replay_diff.command import replay_diff
@@ -39,6 +40,11 @@ app.command(verify)
 app.command(replay)
 app.command(replay_diff)
 app.command(health)
+app.command(show)
+app.command(events)
+app.command(log)
+app.command(stats)
+app.command(why)
 app.command(projections)
 app.command(export)
 app.command(import_, name="import")

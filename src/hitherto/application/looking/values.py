@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 
@@ -156,10 +156,10 @@ def page_of(
 def metadata_of(event: StoredEvent) -> dict[str, Any]:
     """An event's metadata; none where they cannot be read, which `hitherto verify` tells."""
     try:
-        found = json.loads(event.metadata) if event.metadata is not None else None
+        found: Any = json.loads(event.metadata) if event.metadata is not None else None
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
 def text_in(event: StoredEvent, key: str) -> str | None:

@@ -1,9 +1,9 @@
 """Events found by what they say, and counted."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -21,6 +21,34 @@ from hitherto.testing.store_contract.making import (
 )
 
 TEXTS = ["c-1", "it's", '"', "😀", "a\nb", "'; --", "$.c", "x" * 300]
+
+_Test: TypeAlias = Callable[[StoredEvent], bool]
+
+
+def _told(event: StoredEvent, key: str) -> Any:
+    return json.loads(event.metadata or "{}").get(key)
+
+
+def _all_of_them(event: StoredEvent) -> bool:
+    correlated = _told(event, "correlation_id") == "c-1"
+    return correlated and event.event_type == "Even" and event.occurred_at <= NOON
+
+
+_SEARCHES: Sequence[tuple[dict[str, Any], _Test]] = [
+    ({"event_types": ["Odd"]}, lambda each: each.event_type == "Odd"),
+    ({"event_types": []}, lambda _: False),
+    ({"aggregate_types": ["Type0", "Type2"]}, lambda each: each.aggregate_type != "Type1"),
+    ({"aggregate_id": "thing-3"}, lambda each: each.aggregate_id == "thing-3"),
+    ({"correlation_id": "c-1"}, lambda each: _told(each, "correlation_id") == "c-1"),
+    ({"correlation_id": "C-1"}, lambda _: False),
+    ({"causation_ids": ["1", "3"]}, lambda each: _told(each, "causation_id") in {"1", "3"}),
+    ({"occurred_since": NOON}, lambda each: each.occurred_at >= NOON),
+    ({"occurred_until": NOON}, lambda each: each.occurred_at <= NOON),
+    (
+        {"correlation_id": "c-1", "event_types": ["Even"], "occurred_until": NOON},
+        _all_of_them,
+    ),
+]
 
 
 class LookingContract:
@@ -49,31 +77,10 @@ class LookingContract:
                 found = await _searched(backend, Wanted(), size, backward, (after, until))
                 assert found == (part[::-1] if backward else part), (after, until, size)
 
-    @pytest.mark.parametrize(
-        ("given", "matches"),
-        [
-            ({"event_types": ["Odd"]}, lambda each: each.event_type == "Odd"),
-            ({"event_types": []}, lambda _: False),
-            ({"aggregate_types": ["Type0", "Type2"]}, lambda e: e.aggregate_type != "Type1"),
-            ({"aggregate_id": "thing-3"}, lambda each: each.aggregate_id == "thing-3"),
-            ({"correlation_id": "c-1"}, lambda each: _told(each, "correlation_id") == "c-1"),
-            ({"causation_ids": ["1", "3"]}, lambda e: _told(e, "causation_id") in {"1", "3"}),
-            ({"occurred_since": NOON}, lambda each: each.occurred_at >= NOON),
-            ({"occurred_until": NOON}, lambda each: each.occurred_at <= NOON),
-            (
-                {"correlation_id": "c-1", "event_types": ["Even"], "occurred_until": NOON},
-                lambda each: (
-                    _told(each, "correlation_id") == "c-1"
-                    and each.event_type == "Even"
-                    and each.occurred_at <= NOON
-                ),
-            ),
-            ({"correlation_id": "C-1"}, lambda _: False),
-        ],
-    )
+    @pytest.mark.parametrize(("given", "matches"), _SEARCHES)
     @pytest.mark.parametrize("backward", [False, True])
     async def test_a_search_gives_what_matches_all_that_is_given(
-        self, backend: Backend, given: dict[str, Any], matches: Any, backward: bool
+        self, backend: Backend, given: dict[str, Any], matches: _Test, backward: bool
     ) -> None:
         """Page by page."""
         await _fill(backend)
@@ -192,10 +199,6 @@ def _length(aggregate_id: str, events: int, snapshot: int | None = None) -> Leng
     return Length(
         aggregate_id=aggregate_id, aggregate_type="Thing", events=events, snapshot=snapshot
     )
-
-
-def _told(event: StoredEvent, key: str) -> Any:
-    return json.loads(event.metadata or "{}").get(key)
 
 
 async def _searched(
