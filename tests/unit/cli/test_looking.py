@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from typing import Any
 from uuid import uuid4
@@ -360,6 +361,8 @@ class TestScreen:
         given: list[str] = []
         monkeypatch.setenv("TTY_COMPATIBLE", "1")
         monkeypatch.setenv("LINES", "10")
+        monkeypatch.setenv("LESS", "")  # put back afterwards
+        monkeypatch.delenv("LESS")
         monkeypatch.setattr(SystemPager, "show", lambda _self, text: given.append(text))
         return given
 
@@ -379,6 +382,8 @@ class TestScreen:
         assert capsys.readouterr().out == ""
         (text,) = shown
         assert text.count("\n") > 30
+        assert "\x1b[" in text
+        assert os.environ["LESS"] == "-R", "else less shows the colours as letters"
 
     def test_very_much_is_printed_as_it_comes(
         self,

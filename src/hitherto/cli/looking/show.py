@@ -52,7 +52,9 @@ def show(
     aggregates: Annotated[Sequence[str], Parameter(negative="", show_default=False)] = (),
     url: Url = None,
     at: Annotated[str | None, Parameter(show_default=False)] = None,
-    diff: Annotated[list[int] | None, Parameter(consume_multiple=True, show_default=False)] = None,
+    diff: Annotated[
+        list[int] | None, Parameter(consume_multiple=True, negative="", show_default=False)
+    ] = None,
     limit: int = 20,
     occurred: Occurred = False,
     schema: Schema = "public",

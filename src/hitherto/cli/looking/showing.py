@@ -1,6 +1,7 @@
 """How the commands that look into a store show what they find, on a screen and in pipes."""
 
 import io
+import os
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -115,6 +116,7 @@ def screen(*, paged: bool = True) -> Generator[Console]:
     if text.count("\n") < lines:
         console.file.write(text)
     else:
+        os.environ.setdefault("LESS", "-R")  # so that colours are colours there
         SystemPager().show(text)
 
 
