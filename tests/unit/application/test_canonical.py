@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hitherto.application.moving.canonical import canonical
+from hitherto.application.canonical import canonical
 
 
 def spelled(text: str) -> str:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from hitherto.application.moving.canonical import canonical
+from hitherto.application.canonical import canonical
 from hitherto.application.moving.selecting import Filter
 from hitherto.application.records import PlacedEvent, StoredEvent, utc
 from hitherto.errors import EventSerializationFailed
