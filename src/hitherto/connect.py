@@ -14,6 +14,7 @@ from hitherto.application.ports import Backend, Clock, Codec, IdFactory
 from hitherto.application.projection import Projection
 from hitherto.application.store import Store, time_ordered_id, utc_now
 from hitherto.errors import ConfigurationError
+from hitherto.infrastructure.chaining import Chained
 from hitherto.infrastructure.resilience import Resilient
 from hitherto.infrastructure.urls import without_password
 
@@ -22,7 +23,9 @@ _VARIABLES = {
     "max_connections": "EVENT_STORE_MAX_CONNECTIONS",
     "batch_size": "EVENT_STORE_BATCH_SIZE",
     "snapshot_threshold": "EVENT_STORE_SNAPSHOT_THRESHOLD",
+    "hash_chain": "EVENT_STORE_HASH_CHAIN",
 }
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
 _RANGES = {
     "max_connections": (1, 10_000),
     "batch_size": (1, 10_000),
@@ -53,6 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         breaker_cooldown: Seconds until it lets a call through, to see.
         migrate: Whether to make or migrate the tables, or only to look whether they are there.
         max_payload: The longest event or snapshot, in bytes of JSON.
+        hash_chain: Whether what is appended is put in hash chains, which show what is changed
+            later (``EVENT_STORE_HASH_CHAIN``).
 
     Raises:
         ConfigurationError: A value is out of its range.
@@ -70,6 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     breaker_cooldown: float = 5.0
     migrate: bool = True
     max_payload: int = MAX_PAYLOAD
+    hash_chain: bool = False
 
     def __post_init__(self) -> None:
         for name in _RANGES:
@@ -120,6 +126,7 @@ def connect(
     breaker_cooldown: float | None = None,
     migrate: bool = True,
     max_payload: int | None = None,
+    hash_chain: bool | None = None,
     codec: Codec | None = None,
     clock: Clock = utc_now,
     new_id: IdFactory = time_ordered_id,
@@ -143,6 +150,7 @@ def connect(
         breaker_cooldown: See `Settings`.
         migrate: See `Settings`.
         max_payload: See `Settings`; it applies to the default codec.
+        hash_chain: See `Settings`; left out: the environment's.
         codec: How values become JSON text.
         clock: Tells the time of a save, with a time zone.
         new_id: Makes event ids.
@@ -167,6 +175,7 @@ def connect(
         breaker_cooldown=breaker_cooldown,
         migrate=migrate,
         max_payload=max_payload,
+        hash_chain=hash_chain,
     )
     hooks = instrumentation or Instrumentation()
     backend = Resilient(
@@ -178,7 +187,7 @@ def connect(
         logger=logger,
     )
     return Store(
-        backend,
+        Chained(backend) if settings.hash_chain else backend,
         codec=codec or JsonCodec(max_payload=settings.max_payload),
         clock=clock,
         new_id=new_id,
@@ -228,7 +237,11 @@ def _postgres(settings: Settings, hooks: Instrumentation) -> Backend:
     )
 
 
-def _parsed(name: str, variable: str, text: str) -> str | int:
+def _parsed(name: str, variable: str, text: str) -> str | int | bool:
+    if name == "hash_chain":
+        if text.lower() not in _FLAGS:
+            raise ConfigurationError(f"{variable}={text!r}: give true or false")
+        return _FLAGS[text.lower()]
     if name not in _RANGES:
         _check_url(variable, text)
         return text

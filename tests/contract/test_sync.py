@@ -35,6 +35,21 @@ class InThread:
         return call
 
 
+class PartBehind:
+    """A part of a backend, run on the background loop alone."""
+
+    def __init__(self, store: sync.Store, part: Any) -> None:
+        self._store = store
+        self._part = part
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*arguments: Any, **options: Any) -> Any:
+            method = getattr(self._part, name)
+            return await asyncio.to_thread(self._store._run, method, *arguments, **options)
+
+        return call
+
+
 class BackendBehind(InThread):
     """The backend of a sync store, run on the background loop alone."""
 
@@ -45,12 +60,9 @@ class BackendBehind(InThread):
         backend = store._async.backend
         if name == "usage":
             return backend.usage
-
-        async def call(*arguments: Any, **options: Any) -> Any:
-            method = getattr(backend, name)
-            return await asyncio.to_thread(store._run, method, *arguments, **options)
-
-        return call
+        if name in {"chain", "looking", "personal"}:
+            return PartBehind(store, getattr(backend, name))
+        return getattr(PartBehind(store, backend), name)
 
     async def wait(self, after: int) -> int:
         """No thread waits, for it could not be cancelled."""

@@ -1,5 +1,6 @@
 """`Finding`: what is wrong with a store, and what to do about it."""
 
+import itertools
 from collections.abc import Iterable
 from typing import Final, Literal, TypeAlias, get_args
 
@@ -21,6 +22,10 @@ Kind: TypeAlias = Literal[
     "version-gap",
     "version-twice",
     "type-mixed",
+    "events-missing",
+    "hash-mismatch",
+    "chain-broken",
+    "checkpoint-mismatch",
     "snapshot-malformed",
     "snapshot-twice",
     "snapshot-without-events",
@@ -40,6 +45,9 @@ Kind: TypeAlias = Literal[
 EXAMPLES: Final = 20
 
 _RESTORE = "stop the writers, and restore the events from a backup"
+_EVIDENCE = (
+    "keep a copy as it is, find out who could write to the tables, and compare with a backup"
+)
 _REPLAY = "`hitherto replay` puts a new one in its place"
 
 # Of each kind: how a place is told, and the remedy.
@@ -92,6 +100,17 @@ _KINDS: Final[dict[Kind, tuple[str, str]]] = {
         "version {version} of {aggregate_id!r} is of type {detail!r}, unlike the one before",
         _RESTORE,
     ),
+    "events-missing": ("{detail}", _EVIDENCE),
+    "hash-mismatch": (
+        "version {version} of {aggregate_id!r} is not what was stored: its content hash differs",
+        _EVIDENCE,
+    ),
+    "chain-broken": (
+        "the hash chain of {aggregate_id!r} is broken at version {version}: {detail}",
+        "have every process append with hash_chain=True, if only hashes are missing; else "
+        + _EVIDENCE,
+    ),
+    "checkpoint-mismatch": ("{detail}", _EVIDENCE),
     "snapshot-malformed": (
         "the snapshot of {aggregate_id!r} cannot be read: {detail}",
         "delete it; the events tell all",
@@ -234,3 +253,20 @@ class Tally:
             for kind in get_args(Kind)
             if kind in self._counts
         )
+
+
+def merged(*groups: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Findings of several looks at one store: one of each kind, the gravest first."""
+    found: dict[Kind, Finding] = {}
+    for each in itertools.chain(*groups):
+        other = found.get(each.kind)
+        found[each.kind] = each if other is None else _together(other, each)
+    return tuple(found[kind] for kind in get_args(Kind) if kind in found)
+
+
+def _together(one: Finding, other: Finding) -> Finding:
+    return msgspec.structs.replace(
+        one,
+        count=one.count + other.count,
+        places=(*one.places, *other.places)[:EXAMPLES],
+    )

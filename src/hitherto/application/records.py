@@ -33,6 +33,7 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         data: A JSON object with the event's own fields.
         metadata: A JSON object, or None.
         occurred_at: With a time zone; kept in UTC.
+        content_hash: Of all this and of its place; None: it is not to be in a hash chain.
     """
 
     event_id: UUID
@@ -41,6 +42,7 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     data: str
     metadata: str | None
     occurred_at: datetime
+    content_hash: bytes | None = None
 
 
 class PlacedEvent(NewEvent, frozen=True, kw_only=True, gc=False):

@@ -6,8 +6,10 @@ from typing import Any
 
 import msgspec
 
+from hitherto.application.chain.checking import Chains
+from hitherto.application.chain.signed import SignedCheckpoint, compare
 from hitherto.application.codec import Serializer
-from hitherto.application.findings import Finding, Kind, Tally
+from hitherto.application.findings import Finding, Kind, Tally, merged
 from hitherto.application.ports import Backend
 from hitherto.application.records import StoredEvent
 from hitherto.application.refolding import (
@@ -40,6 +42,8 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
         snapshots: How many snapshots were compared with the fold of their events.
         foreign: How many were left out, since other code made them and this code won't use them.
         unread: Whether events and snapshots were left out, since some cannot be read at all.
+        chained: How many events are in hash chains.
+        unchained: How many are not, though they were stored after the first one that is.
         findings: What is wrong, the gravest first.
     """
 
@@ -48,6 +52,8 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: int = 0
     foreign: int = 0
     unread: bool = False
+    chained: int = 0
+    unchained: int = 0
     findings: tuple[Finding, ...]
 
     @property
@@ -61,18 +67,21 @@ async def verify(
     aggregates: Iterable[Callable[[str], Aggregate[Any]]] = (),
     *,
     sample: int | None = None,
+    checkpoint: SignedCheckpoint | None = None,
     progress: Progress = in_silence,
 ) -> Verification:
     """Look whether all that is stored is as it should be. Nothing is changed.
 
-    The database looks for damage by itself. Then, if the aggregates are told, the log is read as
-    far as it reached at the start, and each event decoded; and each snapshot that they would use
-    is compared with the fold of its events. It may run while the store is in use.
+    The database looks for damage by itself. Then hash chains, if there are any, are computed again.
+    Then, if the aggregates are told, the log is read as far as it reached at the start, and each
+    event decoded; and each snapshot that they would use is compared with the fold of its events.
+    It may run while the store is in use.
 
     Args:
         store: An open one.
         aggregates: All kinds that are stored: the classes, or instances of `Decider`.
         sample: How many snapshots of each kind to compare, drawn at random; all if left out.
+        checkpoint: What the log came to once, its signature checked; compared with what it is now.
         progress: Told of each step.
 
     Raises:
@@ -86,21 +95,27 @@ async def verify(
     progress("structure", 0, None)
     found = tuple(await store.backend.inspect())
     progress("structure", 1, 1)
-    if not repositories or _UNREADABLE.intersection(finding.kind for finding in found):
-        return Verification(
-            aggregate_types=tuple(repositories), unread=bool(repositories), findings=found
-        )
+    if _UNREADABLE.intersection(finding.kind for finding in found):
+        return Verification(aggregate_types=tuple(repositories), unread=True, findings=found)
+    chains = Chains()
+    await chains.check(store.backend.chain, progress)
+    if checkpoint is not None:
+        await compare(store.backend.chain, checkpoint, chains.tally, progress)
     log = _Log({name: each._serializer for name, each in repositories.items()})
-    await log.read(store.backend, progress)
     snapshots = _Snapshots(sample, progress, found)
+    if repositories:
+        await log.read(store.backend, progress)
     for repository in repositories.values():
         await snapshots.compare(repository)
+    tallies = (chains.tally, log, snapshots.tally)
     return Verification(
         aggregate_types=tuple(repositories),
         events=log.events,
         snapshots=snapshots.compared,
         foreign=snapshots.foreign,
-        findings=(*found, *log.findings(), *snapshots.tally.findings()),
+        chained=chains.chained,
+        unchained=chains.unchained,
+        findings=merged(found, *(each.findings() for each in tallies)),
     )
 
 

@@ -22,6 +22,7 @@ from hitherto.cli.projections import projections
 from hitherto.cli.replay import replay
 from hitherto.cli.replay_diff.command import replay_diff
 from hitherto.cli.schema import schema
+from hitherto.cli.seal import seal
 from hitherto.cli.verify import verify
 from hitherto.errors import HithertoError
 
@@ -37,6 +38,7 @@ app.meta.group_parameters = Group("Logging", sort_key=1)
 app.command(demo)
 app.command(schema)
 app.command(verify)
+app.command(seal)
 app.command(replay)
 app.command(replay_diff)
 app.command(health)

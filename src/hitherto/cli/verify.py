@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 
-from hitherto import connect
+from hitherto import ConfigurationError, InvalidInput, connect
+from hitherto.application.chain.signed import SignedCheckpoint, opened
 from hitherto.application.verifying import Verification
 from hitherto.application.verifying import verify as verify_store
 from hitherto.cli.loading import Kind, load_all
@@ -24,14 +26,21 @@ def verify(
     aggregates: Annotated[Sequence[str], Parameter(negative="", show_default=False)] = (),
     schema: str = "public",
     sample: int | None = None,
+    checkpoint: Annotated[Path | None, Parameter(show_default=False)] = None,
+    public_key: Annotated[Path | None, Parameter(show_default=False)] = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
 ) -> int:
     """Look whether all that a store holds is as it should be; change nothing.
 
-    The database looks for gaps, repetitions and missing guards. Where the aggregates are named,
-    every event is decoded too, and snapshots are compared with the fold of their events:
+    The database looks for gaps, repetitions and missing guards; hash chains, if events have them,
+    are computed again. Where the aggregates are named, every event is decoded too, and snapshots
+    are compared with the fold of their events:
 
         hitherto verify sqlite:///shop.db --aggregates shop.orders
+
+    With what `hitherto seal` has made, it tells whether the events up to there are still the same:
+
+        hitherto verify sqlite:///shop.db --checkpoint 2025-03-01.json --public-key seal.key.pub
 
     The exit status is 0 if all is well, and 1 if something is wrong.
 
@@ -45,28 +54,58 @@ def verify(
         The PostgreSQL schema that holds the tables.
     sample:
         How many snapshots of each kind to compare, drawn at random; by default all.
+    checkpoint:
+        The file with a signed checkpoint.
+    public_key:
+        The file with the public key of who signed it.
     as_json:
         Print the result as JSON.
     """
+    sealed = _opened(checkpoint, public_key)
     kinds = load_all(aggregates)
     where = without_password(Settings.from_environment(url=url).url)
-    result = asyncio.run(_verify(url, schema, kinds, sample))
+    result = asyncio.run(_verify(url, schema, kinds, sample, sealed))
     if as_json:
-        print_json({"store": where, "sound": result.sound, **msgspec.structs.asdict(result)})
+        told = {"sealed_position": sealed and sealed.position}
+        print_json(
+            {"store": where, "sound": result.sound, **told, **msgspec.structs.asdict(result)}
+        )
     else:
-        _tell(Console(highlight=False), where, result)
+        _tell(Console(highlight=False), where, result, sealed)
     return 0 if result.sound else 1
 
 
+def _opened(path: Path | None, key: Path | None) -> SignedCheckpoint | None:
+    if (path is None) != (key is None):
+        raise ConfigurationError("--checkpoint FILE and --public-key FILE are given together")
+    if path is None or key is None:
+        return None
+    from hitherto.infrastructure.ed25519 import read_public_key  # noqa: PLC0415
+
+    verifier = read_public_key(key)
+    try:
+        return opened(path.read_bytes(), verifier)
+    except InvalidInput as error:
+        raise InvalidInput(f"{path}: {error}") from error
+
+
 async def _verify(
-    url: str | None, schema: str, kinds: Sequence[Kind], sample: int | None
+    url: str | None,
+    schema: str,
+    kinds: Sequence[Kind],
+    sample: int | None,
+    sealed: SignedCheckpoint | None,
 ) -> Verification:
     async with connect(url, schema=schema, migrate=False) as store:
         with bars() as progress:
-            return await verify_store(store, kinds, sample=sample, progress=progress)
+            return await verify_store(
+                store, kinds, sample=sample, checkpoint=sealed, progress=progress
+            )
 
 
-def _tell(console: Console, where: str, result: Verification) -> None:
+def _tell(
+    console: Console, where: str, result: Verification, sealed: SignedCheckpoint | None
+) -> None:
     if result.sound:
         say(console, f"{where} is sound.", "green")
     else:
@@ -79,4 +118,9 @@ def _tell(console: Console, where: str, result: Verification) -> None:
         say(console, f"Events read: {result.events:,}")
         say(console, f"Snapshots compared with them: {result.snapshots:,}")
         say(console, f"Snapshots of other code, left out: {result.foreign:,}")
+    if result.chained:
+        say(console, f"Events in hash chains: {result.chained:,}")
+        say(console, f"Events stored since without a hash: {result.unchained:,}")
+    if sealed is not None and not result.unread:
+        say(console, f"Compared with what was sealed up to position {sealed.position:,}")
     show_findings(console, result.findings, remedies=True)

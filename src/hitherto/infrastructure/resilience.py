@@ -13,7 +13,7 @@ from hitherto.application.findings import Finding
 from hitherto.application.health import BreakerState, Health, Usage
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.logging import log_event
-from hitherto.application.ports import Backend, Checkpoints, Looking
+from hitherto.application.ports import Backend, Chain, Checkpoints, Looking
 from hitherto.application.records import Append, LogPage, PlacedEvent, Snapshot, StoredEvent, Stream
 from hitherto.errors import (
     AggregateError,
@@ -23,6 +23,7 @@ from hitherto.errors import (
     HithertoError,
 )
 from hitherto.infrastructure.breaker import Breaker
+from hitherto.infrastructure.chaining import ResilientChain
 from hitherto.infrastructure.deadline import Deadline
 from hitherto.infrastructure.looking import ResilientLooking
 
@@ -85,6 +86,11 @@ class Resilient:
     def looking(self) -> Looking:
         """See `Backend.looking`."""
         return ResilientLooking(self.backend.looking, self._call)
+
+    @property
+    def chain(self) -> Chain:
+        """See `Backend.chain`."""
+        return ResilientChain(self.backend.chain, self._call)
 
     async def append(
         self, appends: Sequence[Append], *, alongside: Alongside | None = None

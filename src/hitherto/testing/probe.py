@@ -7,7 +7,7 @@ from datetime import datetime
 from hitherto.application.alongside import Alongside, Timer
 from hitherto.application.findings import Finding
 from hitherto.application.health import Health, Usage
-from hitherto.application.ports import Backend, Checkpoints, Looking
+from hitherto.application.ports import Backend, Chain, Checkpoints, Looking
 from hitherto.application.records import Append, LogPage, PlacedEvent, Snapshot, StoredEvent, Stream
 from hitherto.errors import EventStoreUnavailable
 
@@ -55,6 +55,11 @@ class Probe:
     def looking(self) -> Looking:
         """That of the backend behind it; not counted."""
         return self.backend.looking
+
+    @property
+    def chain(self) -> Chain:
+        """That of the backend behind it; not counted."""
+        return self.backend.chain
 
     async def append(
         self, appends: Sequence[Append], *, alongside: Alongside | None = None

@@ -5,6 +5,7 @@ must pass.
 """
 
 from hitherto.application.ports.backend import Backend, Inspection
+from hitherto.application.ports.chain import Chain
 from hitherto.application.ports.checkpoints import Checkpoints
 from hitherto.application.ports.event_store import EventStore, SnapshotStore
 from hitherto.application.ports.looking import Looking
@@ -12,6 +13,7 @@ from hitherto.application.ports.surroundings import Clock, Codec, IdFactory
 
 __all__ = [
     "Backend",
+    "Chain",
     "Checkpoints",
     "Clock",
     "Codec",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from hitherto.application.findings import Finding
+from hitherto.application.ports.chain import Chain
 from hitherto.application.ports.checkpoints import Checkpoints
 from hitherto.application.ports.event_store import EventStore, SnapshotStore
 from hitherto.application.ports.looking import Looking
@@ -27,6 +28,7 @@ class Backend(EventStore, SnapshotStore, Inspection, Protocol):
     Attributes:
         checkpoints: Those of projections.
         looking: For people who look into it.
+        chain: The hashes of its events.
     """
 
     @property
@@ -37,4 +39,9 @@ class Backend(EventStore, SnapshotStore, Inspection, Protocol):
     @property
     def looking(self) -> Looking:
         """For people who look into it."""
+        ...
+
+    @property
+    def chain(self) -> Chain:
+        """The hashes of its events."""
         ...

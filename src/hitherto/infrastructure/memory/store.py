@@ -27,6 +27,7 @@ from hitherto.application.records import (
     utc,
 )
 from hitherto.errors import EventStoreUnavailable, InvalidInput
+from hitherto.infrastructure.memory.chain import MemoryChain
 from hitherto.infrastructure.memory.checkpoints import MemoryCheckpoints
 from hitherto.infrastructure.memory.handlers import run
 from hitherto.infrastructure.memory.inspecting import inspect
@@ -45,6 +46,7 @@ class MemoryStore:
     Attributes:
         checkpoints: Those of projections.
         looking: For people who look into it.
+        chain: The hashes of its events.
     """
 
     def __init__(self) -> None:
@@ -58,6 +60,7 @@ class MemoryStore:
         self._waiters = Waiters()
         self.checkpoints = MemoryCheckpoints(self._log, self._writing)
         self.looking = MemoryLooking(self._log, self._snapshots)
+        self.chain = MemoryChain(self._log, self._streams)
 
     async def open(self) -> None:
         """Nothing to open."""
@@ -79,7 +82,7 @@ class MemoryStore:
             made = self._made(appends, standing)
             if alongside is not None and (made or not appends):
                 await self._write_alongside(alongside, made)
-            self._keep(made)
+            self._keep(made, (event for append in appends for event in append.events))
             return tuple([self._last(append).position for append in appends])
 
     async def import_events(self, events: Sequence[PlacedEvent]) -> int:
@@ -277,11 +280,14 @@ class MemoryStore:
             await run("what was to be done with the append", partial(alongside.effects, made, None))
         self._messages.write(alongside)
 
-    def _keep(self, made: Iterable[StoredEvent]) -> None:
+    def _keep(self, made: Iterable[StoredEvent], given: Iterable[NewEvent]) -> None:
+        hashes = {event.event_id: event.content_hash for event in given}
         for event in made:
             self._log.append(event)
             self._by_id[event.event_id] = event
             self._streams.setdefault(event.aggregate_id, []).append(event)
+            if (content_hash := hashes[event.event_id]) is not None:
+                self.chain.extend(event, content_hash)
         self._waiters.wake()
 
     def _last(self, append: Append) -> StoredEvent:
@@ -313,7 +319,8 @@ class MemoryStore:
                     event.stored_at,
                 )
                 for event in fresh
-            )
+            ),
+            fresh,
         )
         return len(fresh)
 

@@ -191,7 +191,7 @@ def _head(append: Append) -> tuple[str, str, int]:
     return append.aggregate_id, append.aggregate_type, append.expected_version
 
 
-def _columns(appends: Sequence[Append]) -> tuple[list[Any], ...]:
+def _columns(appends: Sequence[Append]) -> tuple[list[Any] | None, ...]:
     """The columns that the append functions take."""
     numbers: list[int] = []
     versions: list[int] = []
@@ -202,8 +202,8 @@ def _columns(appends: Sequence[Append]) -> tuple[list[Any], ...]:
         first = append.expected_version + 1
         versions += range(first, first + count)
         rows += map(row_of, append.events)
-    event_ids, event_types, schema_versions, data, metadata, occurred_at = (
-        map(list, zip(*rows, strict=True)) if rows else ([], [], [], [], [], [])
+    event_ids, event_types, schema_versions, data, metadata, occurred_at, hashes = (
+        map(list, zip(*rows, strict=True)) if rows else ([], [], [], [], [], [], [])
     )
     return (
         [append.aggregate_id for append in appends],
@@ -217,6 +217,7 @@ def _columns(appends: Sequence[Append]) -> tuple[list[Any], ...]:
         data,
         metadata,
         occurred_at,
+        hashes if any(hashes) else None,
     )
 
 

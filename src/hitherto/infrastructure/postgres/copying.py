@@ -15,6 +15,7 @@ _COLUMNS = (
     "event_data",
     "metadata",
     "occurred_at",
+    "content_hash",
 )
 
 
@@ -63,4 +64,5 @@ def row_of(event: NewEvent) -> tuple[Any, ...]:
         event.data,
         event.metadata,
         event.occurred_at,
+        event.content_hash,
     )

@@ -124,9 +124,9 @@ ORDER BY stored.global_position
 -- append_events then tells apart.
 INSERT INTO {schema}.event_store (
     event_id, event_type, aggregate_id, aggregate_type, event_version, schema_version,
-    event_data, metadata, occurred_at)
+    event_data, metadata, occurred_at, content_hash)
 SELECT $4::uuid, $5::text, $1::text, $2::text, $3::int + 1, $6::int, $7::jsonb, $8::jsonb,
-    $9::timestamptz
+    $9::timestamptz, $10::bytea
 WHERE $3 = 0 OR EXISTS (
     SELECT FROM {schema}.event_store AS head
     WHERE head.aggregate_id = $1 AND head.event_version = $3 AND head.aggregate_type = $2)
@@ -138,9 +138,9 @@ RETURNING global_position
 WITH first AS (
     INSERT INTO {schema}.event_store (
         event_id, event_type, aggregate_id, aggregate_type, event_version, schema_version,
-        event_data, metadata, occurred_at)
+        event_data, metadata, occurred_at, content_hash)
     SELECT ($4::uuid[])[1], ($5::text[])[1], $1::text, $2::text, $3::int + 1, ($6::int[])[1],
-        ($7::jsonb[])[1], ($8::jsonb[])[1], ($9::timestamptz[])[1]
+        ($7::jsonb[])[1], ($8::jsonb[])[1], ($9::timestamptz[])[1], ($10::bytea[])[1]
     WHERE $3 = 0 OR EXISTS (
         SELECT FROM {schema}.event_store AS head
         WHERE head.aggregate_id = $1 AND head.event_version = $3 AND head.aggregate_type = $2)
@@ -149,11 +149,12 @@ WITH first AS (
 ), rest AS (
     INSERT INTO {schema}.event_store (
         event_id, event_type, aggregate_id, aggregate_type, event_version, schema_version,
-        event_data, metadata, occurred_at)
+        event_data, metadata, occurred_at, content_hash)
     SELECT e.event_id, e.event_type, $1, $2, $3 + e.place, e.schema_version, e.data, e.metadata,
-        e.occurred_at
-    FROM first, unnest($4, $5, $6, $7, $8, $9) WITH ORDINALITY
-        AS e (event_id, event_type, schema_version, data, metadata, occurred_at, place)
+        e.occurred_at, e.content_hash
+    FROM first, unnest($4, $5, $6, $7, $8, $9, $10) WITH ORDINALITY
+        AS e (event_id, event_type, schema_version, data, metadata, occurred_at, content_hash,
+              place)
     WHERE e.place > 1
     ORDER BY e.place
     RETURNING global_position
@@ -166,17 +167,19 @@ SELECT global_position FROM {schema}.event_store WHERE aggregate_id = $1 AND eve
 
 -- name: append_events
 -- One append, or many that win or lose each for itself.
-SELECT * FROM {schema}.append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+SELECT * FROM {schema}.append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 
 -- name: append_together
 -- Appends that win or lose together.
-SELECT * FROM {schema}.append_together($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+SELECT * FROM {schema}.append_together($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 
 -- name: append_alongside
 -- Appends that win or lose together, with marks of handled messages and with timers.
 SELECT * FROM {schema}.append_alongside(
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-    $19, $20, $21, $22, $23)
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, content_hashes => $12, message_scope => $13,
+    messages => $14, fired_processes => $15, fired_instances => $16, fired_names => $17,
+    fired_due => $18, timer_processes => $19, timer_instances => $20, timer_names => $21,
+    timer_due => $22, inline_names => $23, inline_versions => $24)
 
 -- name: appended
 -- The events of some appends: those of each aggregate ($1) after a version ($2), up to another ($3).
@@ -322,6 +325,17 @@ WHERE NOT EXISTS (
       AND tgtype & (1 | 2 | bit) = 2 | bit AND tgenabled IN ('O', 'A')
       AND tgqual IS NULL AND tgattr = ''::int2vector)
 GROUP BY name
+
+-- name: inspect_chain_trigger
+-- BEFORE (2) each row (1) that is to be chained.
+SELECT 'guard-missing', NULL::text, NULL::int, NULL::bigint,
+       'no trigger of event_store runs chain_event() before each INSERT of a row with a content_hash'
+WHERE NOT EXISTS (
+    SELECT FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
+    WHERE tgrelid = '{schema_text}.event_store'::regclass
+      AND pg_proc.oid = to_regproc('{schema_text}.chain_event')
+      AND tgtype & 7 = 7 AND tgenabled IN ('O', 'A')
+      AND pg_get_triggerdef(pg_trigger.oid) LIKE '% WHEN ((new.content_hash IS NOT NULL)) %')
 
 -- name: inspect_position_source
 -- Positions come from the sequence alone, one after the other.

@@ -31,6 +31,7 @@ ALTER FUNCTION {schema}.register_append OWNER TO {owner};
 ALTER FUNCTION {schema}.registered_appends OWNER TO {owner};
 ALTER FUNCTION {schema}.read_watermark OWNER TO {owner};
 ALTER FUNCTION {schema}.append_events OWNER TO {owner};
+ALTER FUNCTION {schema}.chain_event OWNER TO {owner};
 ALTER FUNCTION {schema}.append_together OWNER TO {owner};
 ALTER TABLE {schema}.projection_generations OWNER TO {owner};
 ALTER TABLE {schema}.projection_checkpoints OWNER TO {owner};
@@ -53,8 +54,8 @@ REVOKE ALL ON {schema}.hitherto_migrations, {schema}.event_store, {schema}.aggre
 REVOKE ALL ON SEQUENCE {schema}.event_store_global_position_seq FROM PUBLIC, {writer}, {reader};
 REVOKE ALL ON FUNCTION {schema}.refuse_change, {schema}.register_append,
     {schema}.registered_appends, {schema}.read_watermark, {schema}.append_events,
-    {schema}.append_together, {schema}.append_alongside, {schema}.attend_projection,
-    {schema}.advance_projection, {schema}.projection_lock
+    {schema}.append_together, {schema}.append_alongside, {schema}.chain_event,
+    {schema}.attend_projection, {schema}.advance_projection, {schema}.projection_lock
     FROM PUBLIC, {writer}, {reader};
 
 -- The reader reads, the log up to its watermark and the views too.
@@ -67,11 +68,11 @@ GRANT SELECT ON SEQUENCE {schema}.event_store_global_position_seq TO {writer}, {
 GRANT EXECUTE ON FUNCTION {schema}.registered_appends, {schema}.read_watermark
     TO {writer}, {reader};
 
--- The writer also adds events, whose positions and times of storing it cannot choose, and keeps
--- snapshots and what belongs to projections and processes.
+-- The writer also adds events, whose positions, times of storing and chained hashes it cannot
+-- choose, and keeps snapshots and what belongs to projections and processes.
 GRANT INSERT (
     event_id, event_type, aggregate_id, aggregate_type, event_version, schema_version, event_data,
-    metadata, occurred_at) ON {schema}.event_store TO {writer};
+    metadata, occurred_at, content_hash) ON {schema}.event_store TO {writer};
 GRANT EXECUTE ON FUNCTION {schema}.append_events, {schema}.append_together,
     {schema}.append_alongside, {schema}.projection_lock, {schema}.attend_projection,
     {schema}.advance_projection

@@ -26,6 +26,7 @@ from hitherto.errors import HithertoError
 from hitherto.infrastructure.batching import GroupCommit, patiently
 from hitherto.infrastructure.postgres.announcing import Announcer
 from hitherto.infrastructure.postgres.appending import Appender
+from hitherto.infrastructure.postgres.chain import PostgresChain
 from hitherto.infrastructure.postgres.checkpoints import PostgresCheckpoints
 from hitherto.infrastructure.postgres.connections import Connections, once_more
 from hitherto.infrastructure.postgres.errors import reading
@@ -59,6 +60,7 @@ class PostgresStore:
     Attributes:
         checkpoints: Those of projections.
         looking: For people who look into it.
+        chain: The hashes of its events.
 
     Raises:
         ConfigurationError: The schema's name cannot be used.
@@ -82,6 +84,7 @@ class PostgresStore:
         self._sql = self._schema.queries("queries.sql")
         self.checkpoints = PostgresCheckpoints(self._connections, self._schema)
         self.looking = PostgresLooking(self._connections, self._schema)
+        self.chain = PostgresChain(self._connections, self._schema)
         self._watermarks = Watermarks(self._connections, self._sql, listening or None)
         self._announcer = Announcer(self._connections, self._sql, self._watermarks.learn)
         appended = self._announcer.appended

@@ -2,7 +2,7 @@
 # (apsw's stubs name types that they do not import)
 """Appends to SQLite, inside the writer's transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -22,6 +22,7 @@ from hitherto.application.records import (
 from hitherto.errors import AggregateError, InvalidInput
 from hitherto.infrastructure.batching import Outcome
 from hitherto.infrastructure.sql import named_queries
+from hitherto.infrastructure.sqlite.chain import chain
 
 _SQL = named_queries("hitherto.infrastructure.sqlite")
 
@@ -46,13 +47,9 @@ def write(connection: apsw.Connection, append: Append) -> int:
         return position
     first = append.expected_version + standing + 1
     now = time_text(datetime.now(UTC))
-    _insert(
-        connection,
-        [
-            row_of(event, append.aggregate_id, append.aggregate_type, version, now)
-            for version, event in enumerate(append.events[standing:], first)
-        ],
-    )
+    for version, event in enumerate(append.events[standing:], first):
+        row = row_of(event, append.aggregate_id, append.aggregate_type, version, now)
+        _insert(connection, row, event.content_hash)
     return int(connection.last_insert_rowid())
 
 
@@ -82,16 +79,10 @@ def write_history(connection: apsw.Connection, events: Sequence[PlacedEvent]) ->
         stored[place] = UUID(found)
     check_taken(taken, stored, heads)
     now = datetime.now(UTC)
-    _insert(
-        connection,
-        [
-            row_of(
-                event, event.aggregate_id, event.aggregate_type, event.version,
-                time_text(event.stored_at or now),
-            )
-            for event in fresh
-        ],
-    )  # fmt: skip
+    for event in fresh:
+        owner = event.aggregate_id, event.aggregate_type
+        row = row_of(event, *owner, event.version, time_text(event.stored_at or now))
+        _insert(connection, row, event.content_hash)
     return len(fresh)
 
 
@@ -107,12 +98,14 @@ def standing_of(connection: apsw.Connection, append: Append) -> tuple[int, int]:
     return standing, position
 
 
-def _insert(connection: apsw.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
-    for row in rows:
-        try:
-            connection.execute(_SQL["insert"], row)
-        except apsw.ConstraintError as error:
-            raise InvalidInput(f"event id {row[0]} is stored already: ids are unique") from error
+def _insert(connection: apsw.Connection, row: tuple[Any, ...], content_hash: bytes | None) -> None:
+    event_id, _, aggregate_id, _, version, *_, stored_at = row
+    try:
+        connection.execute(_SQL["insert"], row)
+    except apsw.ConstraintError as error:
+        raise InvalidInput(f"event id {event_id} is stored already: ids are unique") from error
+    if content_hash is not None:
+        chain(connection, aggregate_id, version, content_hash, stored_at)
 
 
 def row_of(

@@ -18,7 +18,7 @@ from hitherto.infrastructure.sqlite.schema import migrate
 _SQL = named_queries("hitherto.infrastructure.sqlite")
 _MESSAGES = 1000
 _GUARDS = """SELECT type, name, sql FROM sqlite_master
-    WHERE tbl_name IN ('event_store', 'aggregate_snapshots')
+    WHERE tbl_name IN ('event_store', 'event_hashes', 'aggregate_snapshots')
       AND (type IN ('table', 'trigger') OR sql LIKE 'CREATE UNIQUE %')"""
 
 Check = Callable[[apsw.Connection], Iterator[Row]]

@@ -182,6 +182,11 @@ FROM event_store, (SELECT coalesce(max(seq), 0) AS latest FROM sqlite_sequence
                    WHERE name = 'event_store') AS given
 WHERE global_position > given.latest
 
+-- name: inspect_hashes
+SELECT 'events-missing', NULL, NULL, global_position,
+       'there is no event at position ' || global_position || ', though there is its hash'
+FROM event_hashes WHERE global_position NOT IN (SELECT global_position FROM event_store)
+
 -- name: inspect_versions
 -- One walk along the streams; most rows are as they should be.
 WITH step AS (

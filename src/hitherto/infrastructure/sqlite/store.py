@@ -32,6 +32,7 @@ from hitherto.infrastructure.batching import GroupCommit, Outcome
 from hitherto.infrastructure.sql import named_queries
 from hitherto.infrastructure.sqlite.alongside import write_alongside
 from hitherto.infrastructure.sqlite.appending import time_text, write, write_batch, write_history
+from hitherto.infrastructure.sqlite.chain import SqliteChain
 from hitherto.infrastructure.sqlite.checkpoints import SqliteCheckpoints
 from hitherto.infrastructure.sqlite.connections import Connections, problems
 from hitherto.infrastructure.sqlite.inspecting import inspect
@@ -64,6 +65,7 @@ class SqliteStore:
     Attributes:
         checkpoints: Those of projections.
         looking: For people who look into it.
+        chain: The hashes of its events.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class SqliteStore:
         self._watch = Watch(lambda: self._connections.read(highest_position))
         self.checkpoints = SqliteCheckpoints(self._connections)
         self.looking = SqliteLooking(self._connections)
+        self.chain = SqliteChain(self._connections)
 
     async def open(self) -> None:
         """See `EventStore.open`."""

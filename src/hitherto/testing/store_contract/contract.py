@@ -4,6 +4,7 @@ import pytest
 
 from hitherto.testing.store_contract.alongside import AlongsideContract, TimerContract
 from hitherto.testing.store_contract.appends import AppendContract, GroupContract
+from hitherto.testing.store_contract.chains import ChainContract
 from hitherto.testing.store_contract.content import ContentContract
 from hitherto.testing.store_contract.imports import ImportContract
 from hitherto.testing.store_contract.inspection import InspectionContract
@@ -34,6 +35,7 @@ class StoreContract(
     RaceContract,
     InspectionContract,
     LookingContract,
+    ChainContract,
     LifecycleContract,
 ):
     """What every backend must do.
