@@ -1,5 +1,6 @@
 """Event sourcing for Python: aggregates, kept as their events in PostgreSQL or SQLite."""
 
+from hitherto.application.adopting import Adoption
 from hitherto.application.codec import JsonCodec
 from hitherto.application.commands import CommandBus, Middleware, Next, Target
 from hitherto.application.health import Health
@@ -54,6 +55,7 @@ from hitherto.errors import (
 )
 
 __all__ = [
+    "Adoption",
     "Aggregate",
     "AggregateError",
     "AggregateIDMismatch",

@@ -10,6 +10,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 from rich.text import Text
 
+from hitherto.cli.adopt import adopt_table
 from hitherto.cli.branch import branch
 from hitherto.cli.complaints import complaint
 from hitherto.cli.demo import demo
@@ -51,6 +52,7 @@ app.command(projections)
 app.command(export)
 app.command(import_, name="import")
 app.command(branch)
+app.command(adopt_table, name="adopt")
 
 
 @app.meta.default

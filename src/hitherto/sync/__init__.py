@@ -29,6 +29,7 @@ Stores left open are closed when the interpreter exits, if that takes no more th
 """
 
 from hitherto import (
+    Adoption,
     Aggregate,
     AggregateError,
     AggregateIDMismatch,
@@ -96,6 +97,7 @@ from hitherto.sync.store import Store, connect
 from hitherto.sync.subscription import Subscription
 
 __all__ = [
+    "Adoption",
     "Aggregate",
     "AggregateError",
     "AggregateIDMismatch",
