@@ -8,6 +8,7 @@ from hitherto.application.importing import Imported
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.live import live
 from hitherto.application.middleware import log_commands, measure_commands, validate_commands
+from hitherto.application.ports.personal import PersonalKeys, SubjectKey
 from hitherto.application.processes import Reactions
 from hitherto.application.projection import Batch, Context, Projection, projection
 from hitherto.application.readers import Amounts, DocumentReader, Key, TotalsReader
@@ -25,6 +26,7 @@ from hitherto.domain.decider import Decided, Decider
 from hitherto.domain.event import Event
 from hitherto.domain.handlers import on
 from hitherto.domain.metadata import Metadata, current_metadata, metadata_context
+from hitherto.domain.personal import Personal
 from hitherto.domain.process import Process
 from hitherto.domain.recorded import PastEvent, RecordedEvent
 from hitherto.errors import (
@@ -93,6 +95,8 @@ __all__ = [
     "Middleware",
     "Next",
     "PastEvent",
+    "Personal",
+    "PersonalKeys",
     "Process",
     "Projection",
     "ProjectionBehind",
@@ -109,6 +113,7 @@ __all__ = [
     "Settings",
     "SnapshotNotSupported",
     "Store",
+    "SubjectKey",
     "Subscription",
     "Target",
     "Totals",

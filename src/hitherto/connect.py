@@ -10,12 +10,13 @@ import msgspec
 
 from hitherto.application.codec import MAX_PAYLOAD, JsonCodec
 from hitherto.application.instrumentation import Instrumentation
-from hitherto.application.ports import Backend, Clock, Codec, IdFactory
+from hitherto.application.ports import Backend, Clock, Codec, IdFactory, PersonalKeys
 from hitherto.application.projection import Projection
 from hitherto.application.store import Store, time_ordered_id, utc_now
 from hitherto.errors import ConfigurationError
 from hitherto.infrastructure.chaining import Chained
 from hitherto.infrastructure.resilience import Resilient
+from hitherto.infrastructure.sealing import Sealing
 from hitherto.infrastructure.urls import without_password
 
 _VARIABLES = {
@@ -133,6 +134,7 @@ def connect(
     instrumentation: Instrumentation | None = None,
     logger: logging.Logger | None = None,
     inline: Sequence[Projection[Any]] = (),
+    keys: PersonalKeys | None = None,
 ) -> Store:
     """A store; open it with ``async with``.
 
@@ -157,6 +159,7 @@ def connect(
         instrumentation: Hooks for metrics and traces.
         logger: Where the store logs; ``logging.getLogger("hitherto")`` if left out.
         inline: Projections whose effects are committed with each append; see `Store`.
+        keys: Where the keys of `Personal` fields are; left out: in a table of the store.
 
     Raises:
         ConfigurationError: The URL or a setting is wrong, or the driver is not installed. The
@@ -178,7 +181,7 @@ def connect(
         hash_chain=hash_chain,
     )
     hooks = instrumentation or Instrumentation()
-    backend = Resilient(
+    resilient = Resilient(
         _backend(settings, hooks),
         timeout=settings.timeout,
         breaker_threshold=settings.breaker_threshold,
@@ -187,7 +190,7 @@ def connect(
         logger=logger,
     )
     return Store(
-        Chained(backend) if settings.hash_chain else backend,
+        Sealing(Chained(resilient) if settings.hash_chain else resilient, keys, logger),
         codec=codec or JsonCodec(max_payload=settings.max_payload),
         clock=clock,
         new_id=new_id,

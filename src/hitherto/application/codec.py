@@ -7,6 +7,7 @@ from uuid import uuid5
 
 import msgspec
 
+from hitherto.application.personal import MARK, check_no_envelope, enclosed
 from hitherto.application.ports import Codec
 from hitherto.application.records import StoredEvent, StreamRow
 from hitherto.application.upcasting import decoders_of
@@ -14,7 +15,9 @@ from hitherto.application.validation import check_fields, check_text, first_diff
 from hitherto.domain.aggregate import check_aggregate_type
 from hitherto.domain.definition import Definition
 from hitherto.domain.event import Event
+from hitherto.domain.identifiers import check_identifier
 from hitherto.domain.metadata import Metadata
+from hitherto.domain.personal import personal_fields, subject_of
 from hitherto.domain.recorded import RecordedEvent
 from hitherto.errors import EventSerializationFailed
 
@@ -129,9 +132,16 @@ class Serializer(Generic[E]):
         self._encode = codec.encode
         self._decoders = decoders_of(definition, codec)
         self._decode_metadata = codec.decoder(dict[str, Any])
+        personal = {cls: personal_fields(cls) for cls in definition.event_classes}
+        self._personal = {cls: tuple(fields) for cls, fields in personal.items() if fields}
 
-    def encode(self, event: E) -> str:
-        """The event's own fields as a JSON object.
+    @property
+    def has_personal(self) -> bool:
+        """Whether what it encodes has envelopes that are to be sealed."""
+        return bool(self._personal)
+
+    def encode(self, event: E, aggregate_id: str) -> str:
+        """The event's own fields as a JSON object, personal ones in envelopes.
 
         It is decoded once to be sure: an event that is stored can be read again.
 
@@ -152,6 +162,12 @@ class Serializer(Generic[E]):
                 f"{name} cannot be stored, its field {first_difference(event, restored)} would "
                 "be read again changed: give it a value of the type that it is annotated with"
             )
+        names = self._personal.get(type(event))
+        if names is not None:
+            subject = check_identifier(f"the subject of {name}", subject_of(event, aggregate_id))
+            return enclosed(text, names, subject)
+        if MARK in text:
+            check_no_envelope(text)
         return text
 
     def decode_stream(

@@ -115,7 +115,7 @@ def encoded(store: "Store", past: Past) -> PlacedEvent:
             f"version {past.version} of {past.aggregate_id!r}: {type(event).__qualname__} is not "
             f"an event of {past.aggregate_type}"
         )
-    data = serializer.encode(event)
+    data = serializer.encode(event, past.aggregate_id)
     flat = past.metadata.flat()
     occurred_at = utc(past.occurred_at)
     return PlacedEvent(

@@ -128,7 +128,7 @@ def _append_of(store: Store, aggregate: Aggregate[Any], metadata: str | None) ->
             event_id=store.new_id(),
             event_type=event.__event_type__,
             schema_version=event.__schema_version__,
-            data=encode(event),
+            data=encode(event, aggregate.id),
             metadata=metadata,
             occurred_at=utc(unsaved.occurred_at or store.clock()),
         )

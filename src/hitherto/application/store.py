@@ -27,7 +27,7 @@ from hitherto.domain.definition import Definition
 from hitherto.domain.event import Event
 from hitherto.domain.identifiers import check_identifier
 from hitherto.domain.recorded import RecordedEvent
-from hitherto.errors import InvalidInput, ProjectionBehind
+from hitherto.errors import ConfigurationError, InvalidInput, ProjectionBehind
 
 if TYPE_CHECKING:
     from hitherto.application.projection import Projection
@@ -74,6 +74,7 @@ class Store:
 
     Attributes:
         backend: The port below: encoded events, for tools.
+        sealed: The same, but personal fields are told as they are stored.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Store:
         inline: Sequence["Projection[Any]"] = (),
     ) -> None:
         self.backend = backend
+        self.sealed: Backend = getattr(backend, "sealed", backend)
         self.codec = codec or JsonCodec()
         self.clock = clock
         self.new_id = new_id
@@ -138,6 +140,11 @@ class Store:
         known = self._serializers.get(definition.aggregate_type)
         if known is None or known.definition is not definition:
             known = Serializer[Any](definition, self.codec)
+            if known.has_personal and not getattr(self.backend, "seals", False):
+                raise ConfigurationError(
+                    f"{definition.owner.__qualname__} has Personal fields, and this backend would "
+                    "store them as they are: make the store by `connect`"
+                )
             self._serializers[definition.aggregate_type] = known
         return known
 

@@ -3,9 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar, cast
 
+from msgspec import UNSET
+
 from hitherto.application.ports import Codec
 from hitherto.domain.definition import Definition
 from hitherto.domain.event import Event
+from hitherto.domain.personal import REDACTED, personal_fields
 from hitherto.domain.upcasters import EventsUpcaster, FieldsUpcaster
 from hitherto.errors import EventSerializationFailed
 
@@ -30,7 +33,7 @@ def decoders_of(definition: Definition, codec: Codec) -> dict[tuple[str, int], D
     own: dict[type[Event], Decoder[Event]] = {}
     for cls in definition.event_classes:
         try:
-            own[cls] = codec.decoder(cls)
+            own[cls] = _redacting(cls, codec)
         except TypeError as error:
             raise TypeError(f"{cls.__qualname__} cannot be decoded: {error}") from error
         for schema in range(1, cls.__schema_version__ + 1):
@@ -39,6 +42,25 @@ def decoders_of(definition: Definition, codec: Codec) -> dict[tuple[str, int], D
     for (name, schema), upcaster in definition.upcasters.use().items():
         decoders[name, schema] = _replaced(upcaster, definition, codec, own)
     return decoders
+
+
+def _redacting(cls: type[Event], codec: Codec) -> Decoder[Event]:
+    """Decodes a class, some of whose personal fields cannot be "[redacted]"."""
+    decode: Decoder[Event] = codec.decoder(cls)
+    others = {name: value for name, value in personal_fields(cls).items() if value != REDACTED}
+    if not others:
+        return decode
+    read = codec.decoder(dict[str, Any])
+
+    def redacting(text: str) -> Event:
+        if REDACTED not in text:
+            return decode(text)
+        fields = read(text)
+        gone = {name: value for name, value in others.items() if fields.get(name) == REDACTED}
+        kept = {name: value for name, value in (fields | gone).items() if value is not UNSET}
+        return decode(_encoded(codec, kept))
+
+    return redacting
 
 
 def _raised(cls: type[Event], schema: int, codec: Codec, decode: Decoder[Event]) -> Decoder[Event]:

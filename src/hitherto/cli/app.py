@@ -12,9 +12,12 @@ from rich.text import Text
 
 from hitherto.cli.adopt import adopt_table
 from hitherto.cli.branch import branch
+from hitherto.cli.check import check
 from hitherto.cli.complaints import complaint
+from hitherto.cli.completion import completion
 from hitherto.cli.demo import demo
 from hitherto.cli.export import export
+from hitherto.cli.forget import forget
 from hitherto.cli.health import health
 from hitherto.cli.import_ import import_
 from hitherto.cli.logs import LogFormat, LogLevel, shown
@@ -42,7 +45,10 @@ app.command(verify)
 app.command(seal)
 app.command(replay)
 app.command(replay_diff)
+app.command(check)
 app.command(health)
+app.command(forget)
+app.command(completion)
 app.command(show)
 app.command(events)
 app.command(log)

@@ -43,4 +43,4 @@ async def _branch(url: str, schema: str, file: Path, until: str | None) -> int:
     async with connect(url, schema=schema, migrate=False) as store:
         end = None if until is None else await position_told(store.backend, until)
         with bars() as progress:
-            return await branch_store(store.backend, file, until=end, progress=progress)
+            return await branch_store(store.sealed, file, until=end, progress=progress)

@@ -96,7 +96,7 @@ async def _export(
         )
         with bars() as progress:
             return await export_log(
-                store.backend, write, wanted, positions=positions, progress=progress
+                store.sealed, write, wanted, positions=positions, progress=progress
             )
 
 

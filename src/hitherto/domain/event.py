@@ -98,6 +98,7 @@ class EventMeta(msgspec.StructMeta):
         type: str | None = None,
         schema: int = 1,
         formerly: str | Sequence[str] = (),
+        subject: str | None = None,
     ) -> Any:
         """Define an event class.
 
@@ -108,6 +109,8 @@ class EventMeta(msgspec.StructMeta):
             type: The stored name; the class's name if left out.
             schema: The version of the event's fields, from 1; stored beside every event.
             formerly: Stored names that it had before; events under them are read as its own.
+            subject: The field with the id of whom its `Personal` fields are about; the aggregate's
+                id if left out.
         """
         event_type = check_identifier(
             f"the stored name of event class {name}", name if type is None else type
@@ -124,6 +127,7 @@ class EventMeta(msgspec.StructMeta):
         cls.__schema_version__ = schema
         cls.__stored_names__ = (event_type, *former)
         cls.__upcasters__ = Upcasters(name)
+        cls.__subject__ = subject
         cls.__definitions__ = {}
         _refuse_mutable_fields(cls)
         return cls
@@ -152,6 +156,7 @@ class Event(msgspec.Struct, metaclass=EventMeta):
     __event_type__: ClassVar[str]
     __schema_version__: ClassVar[int]
     __stored_names__: ClassVar[tuple[str, ...]]  # the present one first
+    __subject__: ClassVar[str | None]
     __upcasters__: ClassVar[Upcasters[int, FieldsUpcaster]]  # by the schema that they are given
     __definitions__: ClassVar[dict[str, Any]]  # of the aggregates whose unions name it, by type
 

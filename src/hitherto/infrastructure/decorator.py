@@ -6,7 +6,7 @@ from datetime import datetime
 from hitherto.application.alongside import Alongside, Timer
 from hitherto.application.findings import Finding
 from hitherto.application.health import Health, Usage
-from hitherto.application.ports import Backend, Chain, Checkpoints, Looking
+from hitherto.application.ports import Backend, Chain, Checkpoints, Looking, PersonalData
 from hitherto.application.records import Append, LogPage, PlacedEvent, Snapshot, StoredEvent, Stream
 
 
@@ -34,6 +34,11 @@ class Decorator:
     def chain(self) -> Chain:
         """See `Backend.chain`."""
         return self.backend.chain
+
+    @property
+    def personal(self) -> PersonalData:
+        """See `Backend.personal`."""
+        return self.backend.personal
 
     async def open(self) -> None:
         """See `EventStore.open`."""

@@ -13,7 +13,7 @@ from hitherto.application.findings import Finding
 from hitherto.application.health import BreakerState, Health, Usage
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.logging import log_event
-from hitherto.application.ports import Backend, Chain, Checkpoints, Looking
+from hitherto.application.ports import Backend, Chain, Checkpoints, Looking, PersonalData
 from hitherto.application.records import Append, LogPage, PlacedEvent, Snapshot, StoredEvent, Stream
 from hitherto.errors import (
     AggregateError,
@@ -26,6 +26,7 @@ from hitherto.infrastructure.breaker import Breaker
 from hitherto.infrastructure.chaining import ResilientChain
 from hitherto.infrastructure.deadline import Deadline
 from hitherto.infrastructure.looking import ResilientLooking
+from hitherto.infrastructure.personal import ResilientPersonal
 
 T = TypeVar("T")
 
@@ -91,6 +92,11 @@ class Resilient:
     def chain(self) -> Chain:
         """See `Backend.chain`."""
         return ResilientChain(self.backend.chain, self._call)
+
+    @property
+    def personal(self) -> PersonalData:
+        """See `Backend.personal`."""
+        return ResilientPersonal(self.backend.personal, self._call)
 
     async def append(
         self, appends: Sequence[Append], *, alongside: Alongside | None = None

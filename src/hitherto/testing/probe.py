@@ -7,7 +7,7 @@ from datetime import datetime
 from hitherto.application.alongside import Alongside, Timer
 from hitherto.application.findings import Finding
 from hitherto.application.health import Health, Usage
-from hitherto.application.ports import Backend, Chain, Checkpoints, Looking
+from hitherto.application.ports import Backend, Chain, Checkpoints, Looking, PersonalData
 from hitherto.application.records import Append, LogPage, PlacedEvent, Snapshot, StoredEvent, Stream
 from hitherto.errors import EventStoreUnavailable
 
@@ -60,6 +60,11 @@ class Probe:
     def chain(self) -> Chain:
         """That of the backend behind it; not counted."""
         return self.backend.chain
+
+    @property
+    def personal(self) -> PersonalData:
+        """That of the backend behind it; not counted."""
+        return self.backend.personal
 
     async def append(
         self, appends: Sequence[Append], *, alongside: Alongside | None = None

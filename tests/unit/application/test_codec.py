@@ -118,7 +118,7 @@ class TestJsonCodec:
             enc_hook=lambda angle: angle.degrees, dec_hook=lambda kind, value: kind(value)
         )
         serializer = Serializer[Turned](Wheel.definition, codec)
-        text = serializer.encode(Turned(by=Angle(90)))
+        text = serializer.encode(Turned(by=Angle(90)), "f-1")
         assert text == '{"by":90}'
         ((_, event),) = serializer.decode_stream("w-1", [(1, "Turned", 1, text, "Wheel")])
         assert event == Turned(by=Angle(90))
@@ -134,7 +134,7 @@ class TestJsonCodec:
 class TestSerializer:
     def test_an_event_is_its_own_fields(self, serializer: Serializer[Any]) -> None:
         """No type, no schema version."""
-        assert serializer.encode(Noted(value=1)) == '{"value":1}'
+        assert serializer.encode(Noted(value=1), "f-1") == '{"value":1}'
 
     def test_the_class_is_chosen_by_type_and_schema(self, serializer: Serializer[Any]) -> None:
         """A schema below the class's own is read by the same class."""
@@ -211,14 +211,14 @@ class TestSerializer:
         """The message names the field, and not its value."""
         event: Any = Noted(value=(1, "secret"))
         with pytest.raises(EventSerializationFailed, match="its field value would") as caught:
-            serializer.encode(event)
+            serializer.encode(event, "f-1")
         assert "secret" not in str(caught.value)
 
     def test_a_field_that_could_not_be_read_is_refused(self, serializer: Serializer[Any]) -> None:
         """When it is saved, rather than when it is loaded."""
         paid: Any = Paid
         with pytest.raises(EventSerializationFailed, match="could not be read again"):
-            serializer.encode(paid(amount="not a number"))
+            serializer.encode(paid(amount="not a number"), "f-1")
 
     def test_an_event_class_that_cannot_be_decoded_is_refused_at_once(self) -> None:
         """When the repository is made; the error names the class."""
@@ -244,7 +244,7 @@ class TestSerializer:
                 return msgspec.json.Decoder(type).decode
 
         serializer = Serializer[Any](Fine.definition, Spaced())
-        text = serializer.encode(Noted(value=1))
+        text = serializer.encode(Noted(value=1), "f-1")
         assert text == ' {"value":1} '
         assert list(serializer.decode_stream("f-1", [(1, "note", 1, text, "Fine")])) == [
             (1, Noted(value=1))

@@ -116,7 +116,7 @@ async def import_file(
         )
     if isinstance(file, Path):
         file = await check_file(file, progress=progress)
-    backend = store.backend
+    backend = store.sealed
     for aggregate_id, version in file.begun.items():
         before = version - 1
         if not await backend.read(aggregate_id, from_version=before, to_version=before):

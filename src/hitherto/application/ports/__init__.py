@@ -9,6 +9,7 @@ from hitherto.application.ports.chain import Chain
 from hitherto.application.ports.checkpoints import Checkpoints
 from hitherto.application.ports.event_store import EventStore, SnapshotStore
 from hitherto.application.ports.looking import Looking
+from hitherto.application.ports.personal import PersonalData, PersonalKeys
 from hitherto.application.ports.surroundings import Clock, Codec, IdFactory
 
 __all__ = [
@@ -21,5 +22,7 @@ __all__ = [
     "IdFactory",
     "Inspection",
     "Looking",
+    "PersonalData",
+    "PersonalKeys",
     "SnapshotStore",
 ]

@@ -8,6 +8,7 @@ from hitherto.application.ports.chain import Chain
 from hitherto.application.ports.checkpoints import Checkpoints
 from hitherto.application.ports.event_store import EventStore, SnapshotStore
 from hitherto.application.ports.looking import Looking
+from hitherto.application.ports.personal import PersonalData
 
 
 class Inspection(Protocol):
@@ -29,6 +30,7 @@ class Backend(EventStore, SnapshotStore, Inspection, Protocol):
         checkpoints: Those of projections.
         looking: For people who look into it.
         chain: The hashes of its events.
+        personal: The keys of personal fields.
     """
 
     @property
@@ -44,4 +46,9 @@ class Backend(EventStore, SnapshotStore, Inspection, Protocol):
     @property
     def chain(self) -> Chain:
         """The hashes of its events."""
+        ...
+
+    @property
+    def personal(self) -> PersonalData:
+        """The keys of personal fields, kept in the same place."""
         ...

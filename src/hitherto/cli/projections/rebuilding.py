@@ -84,7 +84,7 @@ def rebuild(
     store = connect(url, schema=schema, migrate=False)
     for kind in load_all(aggregates):
         Repository(store, kind)  # From now on the store can decode its events.
-    found = asyncio.run(_rebuild(store, chosen, spread=spread, batch=batch, lease=lease))
+    found = asyncio.run(rebuilt(store, chosen, spread=spread, batch=batch, lease=lease))
     if as_json:
         print_json({**msgspec.structs.asdict(found), "rate": found.rate})
     else:
@@ -92,9 +92,15 @@ def rebuild(
     return 0 if found.in_place else 1
 
 
-async def _rebuild(
-    store: Store, projection: Projection[Any], *, spread: bool | None, batch: int, lease: float
+async def rebuilt(
+    store: Store,
+    projection: Projection[Any],
+    *,
+    spread: bool | None = None,
+    batch: int = PAGE,
+    lease: float = LEASE,
 ) -> Rebuilt:
+    """Rebuild a projection of a store, which is opened for it."""
     async with store:
         before = await store.backend.checkpoints.status(projection.name)
         if any(each.paused for each in before):

@@ -1,7 +1,7 @@
 """`MemoryCheckpoints`: how far projections have come, in plain Python: the reference."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from hitherto.application.checkpoints import (
     State,
     Work,
 )
+from hitherto.application.ports.personal import TextPlace
 from hitherto.application.records import StoredEvent
 from hitherto.infrastructure.checkpoints import (
     generation_for,
@@ -306,6 +307,11 @@ class MemoryCheckpoints:
         if view is None or len(view.matching(held)) < len(held):
             raise lease_lost(generation)
         return view
+
+    def texts(self) -> Iterator[tuple[TextPlace, str]]:
+        """All that is stored of projections as text, with its place."""
+        views = [each for views in self._views.values() for each in views.values()]
+        return (found for each in views for found in each.texts())
 
     def _event_id(self, position: int) -> UUID | None:
         return self._log[position - 1].event_id if 0 < position <= len(self._log) else None

@@ -1,9 +1,10 @@
 """`Messages`: which messages were handled, and the timers that were set, beside appends."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 
 from hitherto.application.alongside import FORGOTTEN, Alongside, Timer
+from hitherto.application.ports.personal import TextPlace
 from hitherto.infrastructure.checkpoints import already_fired, already_handled
 
 
@@ -13,6 +14,14 @@ class Messages:
     def __init__(self) -> None:
         self._handled: dict[tuple[str, str], datetime] = {}
         self._timers: dict[tuple[str, str, str], Timer] = {}
+
+    def texts(self) -> Iterator[tuple[TextPlace, str]]:
+        """All of it as text, with its place."""
+        for scope, key in self._handled:
+            yield TextPlace(table="handled_messages", name=scope, key=key), key
+        for process, aggregate_id, name in self._timers:
+            place = TextPlace(table="process_timers", name=process, key=name)
+            yield place, f"{aggregate_id} {name}"
 
     def check(self, alongside: Alongside) -> None:
         """Refuse what was handled before."""

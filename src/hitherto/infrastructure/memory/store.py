@@ -1,6 +1,6 @@
 """`MemoryStore`: the reference implementation of the ports. Nothing outlives it."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -9,6 +9,7 @@ from uuid import UUID
 from hitherto.application.alongside import Alongside, Timer
 from hitherto.application.findings import Finding
 from hitherto.application.health import Health, Usage
+from hitherto.application.ports.personal import TextPlace
 from hitherto.application.records import (
     Append,
     LogPage,
@@ -33,6 +34,7 @@ from hitherto.infrastructure.memory.handlers import run
 from hitherto.infrastructure.memory.inspecting import inspect
 from hitherto.infrastructure.memory.looking import MemoryLooking
 from hitherto.infrastructure.memory.messages import Messages
+from hitherto.infrastructure.memory.personal import MemoryPersonal
 from hitherto.infrastructure.opening import Opening
 from hitherto.infrastructure.waiting import Waiters
 
@@ -47,6 +49,7 @@ class MemoryStore:
         checkpoints: Those of projections.
         looking: For people who look into it.
         chain: The hashes of its events.
+        personal: The keys of personal fields.
     """
 
     def __init__(self) -> None:
@@ -61,6 +64,18 @@ class MemoryStore:
         self.checkpoints = MemoryCheckpoints(self._log, self._writing)
         self.looking = MemoryLooking(self._log, self._snapshots)
         self.chain = MemoryChain(self._log, self._streams)
+        self.personal = MemoryPersonal(self._snapshots, self._texts)
+
+    def _texts(self) -> Iterator[tuple[TextPlace, str]]:
+        """All that is stored as text, with its place."""
+        for event in self._log:
+            place = TextPlace(table="event_store", name=event.aggregate_id, key=str(event.version))
+            yield place, f"{event.aggregate_id} {event.data} {event.metadata}"
+        for name, snapshot in self._snapshots.items():
+            key = str(snapshot.version)
+            yield TextPlace(table="aggregate_snapshots", name=name, key=key), snapshot.data
+        yield from self.checkpoints.texts()
+        yield from self._messages.texts()
 
     async def open(self) -> None:
         """Nothing to open."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from hitherto.application.checkpoints import Document, Generation, ParkedEvent, Progress
+from hitherto.application.ports.personal import TextPlace
 
 
 @dataclass(slots=True)
@@ -43,6 +44,16 @@ class View:
     def position(self) -> int:
         """The lowest checkpoint."""
         return min(each.position for each in self.partitions)
+
+    def texts(self) -> Iterator[tuple[TextPlace, str]]:
+        """Its documents and errors, each with its place."""
+        name = self.generation.name
+        for (_, key, _), document in self.kept.items():
+            place = TextPlace(table="projection_documents", name=name, key=key)
+            yield place, f"{key} {document}"
+        for position, parked in self.parked.items():
+            place = TextPlace(table="projection_parked_events", name=name, key=str(position))
+            yield place, parked.error or ""
 
     def matching(self, held: Mapping[int, int]) -> list[int]:
         """The partitions whose token is still the one that is held."""

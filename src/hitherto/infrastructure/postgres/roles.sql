@@ -40,6 +40,7 @@ ALTER TABLE {schema}.projection_parked_events OWNER TO {owner};
 ALTER TABLE {schema}.projection_documents OWNER TO {owner};
 ALTER TABLE {schema}.handled_messages OWNER TO {owner};
 ALTER TABLE {schema}.process_timers OWNER TO {owner};
+ALTER TABLE {schema}.personal_keys OWNER TO {owner};
 ALTER FUNCTION {schema}.projection_lock OWNER TO {owner};
 ALTER FUNCTION {schema}.attend_projection OWNER TO {owner};
 ALTER FUNCTION {schema}.advance_projection OWNER TO {owner};
@@ -49,7 +50,8 @@ REVOKE ALL ON SCHEMA {schema} FROM {writer}, {reader};
 REVOKE ALL ON {schema}.hitherto_migrations, {schema}.event_store, {schema}.aggregate_snapshots,
     {schema}.projection_generations, {schema}.projection_checkpoints,
     {schema}.projection_workers, {schema}.projection_parked_events,
-    {schema}.projection_documents, {schema}.handled_messages, {schema}.process_timers
+    {schema}.projection_documents, {schema}.handled_messages, {schema}.process_timers,
+    {schema}.personal_keys
     FROM PUBLIC, {writer}, {reader};
 REVOKE ALL ON SEQUENCE {schema}.event_store_global_position_seq FROM PUBLIC, {writer}, {reader};
 REVOKE ALL ON FUNCTION {schema}.refuse_change, {schema}.register_append,
@@ -58,11 +60,11 @@ REVOKE ALL ON FUNCTION {schema}.refuse_change, {schema}.register_append,
     {schema}.attend_projection, {schema}.advance_projection, {schema}.projection_lock
     FROM PUBLIC, {writer}, {reader};
 
--- The reader reads, the log up to its watermark and the views too.
+-- The reader reads, the log up to its watermark and the views too; with the keys, personal fields.
 GRANT USAGE ON SCHEMA {schema} TO {writer}, {reader};
 GRANT SELECT ON {schema}.hitherto_migrations, {schema}.event_store, {schema}.aggregate_snapshots,
     {schema}.projection_generations, {schema}.projection_checkpoints,
-    {schema}.projection_parked_events, {schema}.projection_documents
+    {schema}.projection_parked_events, {schema}.projection_documents, {schema}.personal_keys
     TO {writer}, {reader};
 GRANT SELECT ON SEQUENCE {schema}.event_store_global_position_seq TO {writer}, {reader};
 GRANT EXECUTE ON FUNCTION {schema}.registered_appends, {schema}.read_watermark
@@ -78,6 +80,8 @@ GRANT EXECUTE ON FUNCTION {schema}.append_events, {schema}.append_together,
     {schema}.advance_projection
     TO {writer};
 GRANT INSERT, UPDATE ON {schema}.aggregate_snapshots TO {writer};
+-- It makes keys, and destroys none: to forget is the owner's.
+GRANT INSERT (subject, number, key) ON {schema}.personal_keys TO {writer};
 GRANT INSERT, UPDATE ON {schema}.projection_generations TO {writer};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.projection_checkpoints,
     {schema}.projection_workers, {schema}.projection_parked_events,

@@ -1,7 +1,6 @@
 """`PostgresStore`: the backend that is made for production."""
 
-import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -30,16 +29,17 @@ from hitherto.infrastructure.postgres.chain import PostgresChain
 from hitherto.infrastructure.postgres.checkpoints import PostgresCheckpoints
 from hitherto.infrastructure.postgres.connections import Connections, once_more
 from hitherto.infrastructure.postgres.errors import reading
+from hitherto.infrastructure.postgres.health import look
 from hitherto.infrastructure.postgres.importing import Importer
 from hitherto.infrastructure.postgres.inspecting import inspect
 from hitherto.infrastructure.postgres.looking import PostgresLooking
+from hitherto.infrastructure.postgres.personal import PostgresPersonal
 from hitherto.infrastructure.postgres.rows import stored_event, stream
-from hitherto.infrastructure.postgres.schema import Schema, latest_version
+from hitherto.infrastructure.postgres.schema import Schema
 from hitherto.infrastructure.postgres.turns import Turns
 from hitherto.infrastructure.postgres.watermarks import Watermarks
 
 _LANES = 2
-_HELD_TOO_LONG = 5.0  # seconds
 
 
 class PostgresStore:
@@ -61,6 +61,7 @@ class PostgresStore:
         checkpoints: Those of projections.
         looking: For people who look into it.
         chain: The hashes of its events.
+        personal: The keys of personal fields.
 
     Raises:
         ConfigurationError: The schema's name cannot be used.
@@ -85,6 +86,7 @@ class PostgresStore:
         self.checkpoints = PostgresCheckpoints(self._connections, self._schema)
         self.looking = PostgresLooking(self._connections, self._schema)
         self.chain = PostgresChain(self._connections, self._schema)
+        self.personal = PostgresPersonal(self._connections, self._schema)
         self._watermarks = Watermarks(self._connections, self._sql, listening or None)
         self._announcer = Announcer(self._connections, self._sql, self._watermarks.learn)
         appended = self._announcer.appended
@@ -227,30 +229,9 @@ class PostgresStore:
     async def health_check(self) -> Health:
         """See `EventStore.health_check`."""
         try:
-            return await once_more(self._look)
+            return await once_more(lambda: look(self._connections, self._sql))
         except HithertoError as error:
             return Health(status="unhealthy", backend="postgresql", problems=(str(error),))
-
-    async def _look(self) -> Health:
-        async with self._connections.probe() as connection:
-            start = time.perf_counter()
-            (found,) = await connection.fetch(self._sql["health"], _HELD_TOO_LONG)
-            latency = time.perf_counter() - start
-            lag = 0
-            if not found["standby"]:
-                ((_, lag),) = await connection.fetch(self._sql["watermark"])
-        failover = self._connections.failover
-        problems = (*_problems(found, failover=failover), *_holding_back(found, lag))
-        standby: bool = found["standby"]
-        return Health(
-            status="unhealthy" if standby else "degraded" if problems else "healthy",
-            backend="postgresql",
-            latency=latency,
-            schema_version=found["schema_version"],
-            pool=self._connections.use(),
-            watermark_lag=lag,
-            problems=problems,
-        )
 
     def usage(self) -> Usage:
         """See `EventStore.usage`."""
@@ -314,39 +295,3 @@ def _filtered(
     if aggregate_types is not None:
         return "read_all_of_aggregate_types", kinds[1:]
     return "read_all", []
-
-
-def _problems(found: Mapping[str, Any], *, failover: bool) -> Iterator[str]:
-    if found["standby"]:
-        yield "this server is a standby: it takes no appends, and the log cannot be read from it"
-    if found["schema_version"] != latest_version():
-        yield f"the tables have version {found['schema_version']}, not {latest_version()}"
-    for setting in ("fsync", "full_page_writes", "synchronous_commit"):
-        if found[setting] == "off":
-            yield f"{setting} is off: an acknowledged append can be lost in a crash"
-    waits_for_standby = found["synchronous_commit"] not in {"off", "local"}
-    if failover and not (found["synchronous_standbys"] and waits_for_standby):
-        yield "no standby is synchronous: an acknowledged append can be lost in a failover"
-
-
-def _holding_back(found: Mapping[str, Any], lag: int) -> Iterator[str]:
-    """Who holds the readers of the log back for too long, or perhaps does."""
-    process, prepared, seconds = found["process"], found["prepared"], found["held_seconds"]
-    if seconds is None:
-        if process is not None and lag:
-            yield (
-                f"process {process} has held the readers of the log back for an unknown time: "
-                "a member of pg_read_all_stats is told for how long"
-            )
-    elif seconds > _HELD_TOO_LONG:
-        if prepared is None:
-            yield (
-                f"process {process} holds the readers of the log back: its transaction has "
-                f"appended, and has been open for {seconds:.0f} s"
-            )
-        else:
-            quoted = "'" + prepared.replace("'", "''") + "'"
-            yield (
-                f"a transaction that was prepared {seconds:.0f} s ago holds the readers of the "
-                f"log back: COMMIT PREPARED {quoted} or ROLLBACK PREPARED {quoted}"
-            )

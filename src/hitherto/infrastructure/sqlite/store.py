@@ -37,6 +37,7 @@ from hitherto.infrastructure.sqlite.checkpoints import SqliteCheckpoints
 from hitherto.infrastructure.sqlite.connections import Connections, problems
 from hitherto.infrastructure.sqlite.inspecting import inspect
 from hitherto.infrastructure.sqlite.looking import SqliteLooking
+from hitherto.infrastructure.sqlite.personal import SqlitePersonal
 from hitherto.infrastructure.sqlite.reading import (
     highest_position,
     select,
@@ -66,6 +67,7 @@ class SqliteStore:
         checkpoints: Those of projections.
         looking: For people who look into it.
         chain: The hashes of its events.
+        personal: The keys of personal fields.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class SqliteStore:
         self.checkpoints = SqliteCheckpoints(self._connections)
         self.looking = SqliteLooking(self._connections)
         self.chain = SqliteChain(self._connections)
+        self.personal = SqlitePersonal(self._connections)
 
     async def open(self) -> None:
         """See `EventStore.open`."""

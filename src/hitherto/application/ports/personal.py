@@ -1,0 +1,73 @@
+"""What is asked of whoever keeps the keys of personal fields, and where their values may be."""
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+import msgspec
+
+KEY_BYTES = 32
+
+
+class SubjectKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key under which personal fields of one subject are encrypted.
+
+    Attributes:
+        subject: Whom they are about.
+        number: From 1; a subject that was forgotten may get further ones.
+        key: 32 bytes; None: it was destroyed.
+    """
+
+    subject: str
+    number: int
+    key: bytes | None = msgspec.field(default=None)
+
+    def __repr__(self) -> str:
+        return f"SubjectKey(subject={self.subject!r}, number={self.number})"
+
+
+class PersonalKeys(Protocol):
+    """Keeps the keys of subjects: the store's own table, or what `connect(keys=…)` is given.
+
+    Every method raises `EventStoreUnavailable` when they cannot be reached.
+    """
+
+    async def keys(self, subjects: Collection[str]) -> Sequence[SubjectKey]:
+        """All keys that these subjects have or had."""
+        ...
+
+    async def make(self, subjects: Collection[str]) -> Sequence[SubjectKey]:
+        """The key of each subject under which to encrypt from now on, made where there is none.
+
+        Whoever asks at the same time is given the same ones.
+        """
+        ...
+
+    async def shred(self, subject: str) -> int:
+        """Destroy the keys of a subject for good, but not that there were some; tells how many."""
+        ...
+
+
+class TextPlace(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """Where a text was found.
+
+    Attributes:
+        table: In which of the store's tables.
+        name: Of the aggregate, or of the projection.
+        key: Of the row: a version, a document's key, a position.
+    """
+
+    table: str
+    name: str
+    key: str
+
+
+class PersonalData(PersonalKeys, Protocol):
+    """A store's own: keys, and what else may hold what personal fields told."""
+
+    async def drop_snapshots(self, aggregate_ids: Sequence[str]) -> int:
+        """Remove the snapshots of these aggregates; tells how many there were."""
+        ...
+
+    async def find(self, texts: Sequence[str], *, limit: int = 1000) -> Sequence[TextPlace]:
+        """Where in any of the store's tables one of these texts stands. It reads everything."""
+        ...
