@@ -15,6 +15,7 @@ from tests.acceptance.postgres_writers import an_append
 from hitherto import EventSerializationFailed, EventStoreUnavailable, SchemaMismatch
 from hitherto.application.health import PoolUse
 from hitherto.application.records import Snapshot
+from hitherto.infrastructure.sql import named_queries
 from hitherto.infrastructure.sqlite import SqliteStore, connections
 
 
@@ -303,3 +304,13 @@ async def test_filtered_reads_use_the_index_of_types(store: SqliteStore) -> None
         ]
     )
     assert any("idx_event_store_event_type" in step for step in plan), plan
+
+
+@pytest.mark.parametrize("name", ["aggregate_ids", "snapshot_ids"])
+async def test_a_page_of_ids_sorts_nothing(store: SqliteStore, name: str) -> None:
+    """Else each page would go through all events of the type."""
+    query = f"EXPLAIN QUERY PLAN {named_queries('hitherto.infrastructure.sqlite')[name]}"
+    plan = await store._connections.read(
+        lambda connection: [row[3] for row in connection.execute(query, ("Thing", "", 5))]
+    )
+    assert not any("TEMP B-TREE" in step for step in plan), plan
