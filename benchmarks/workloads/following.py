@@ -18,7 +18,7 @@ from benchmarks.results import OURS, RAW
 from benchmarks.running import Bench, Case, Family
 from benchmarks.server import new_schema
 from benchmarks.workloads.importing import seed_log
-from hitherto import Batch, Projection, ProjectionWorker, RecordedEvent
+from hitherto import Batch, Context, Projection, ProjectionWorker, RecordedEvent, on
 from hitherto.application.store import Store
 from hitherto.examples.traffic_fines import FineEvent
 
@@ -116,8 +116,10 @@ def idle_workers(ours: Ours, seconds: float) -> Sample:
     """Projections on one store, to which nothing comes; their workers renew leases."""
 
     def work(store: Store, number: int) -> Any:
-        class Nothing(Projection[Any], name=f"nothing {number}", events=FineEvent):
-            pass
+        class Nothing(Projection[Any], name=f"nothing {number}"):
+            @on
+            def nothing(self, event: FineEvent, context: Context[Any]) -> None:
+                """Nothing comes."""
 
         return ProjectionWorker(store, Nothing()).run()
 
