@@ -14,9 +14,6 @@ from hitherto.errors import EventSerializationFailed
 
 T = TypeVar("T")
 
-Decoded: TypeAlias = Event | tuple[Event, ...]
-"""What a stored event is today: mostly one; upcasters of an aggregate give several, or none."""
-
 Decoder: TypeAlias = Callable[[str], T]
 
 

@@ -86,11 +86,9 @@ def _check_subject(cls: type[Event], fields: tuple[msgspec.structs.FieldInfo, ..
 
 
 def _redacted(cls: type[Event], field: msgspec.structs.FieldInfo) -> Any:
-    kinds = set(_kinds(field.type))
-    if str in kinds:
-        return REDACTED
-    if type(None) in kinds:
-        return None
+    for value in (REDACTED, None):
+        if _takes(field.type, value):
+            return value
     if not field.required:
         return msgspec.UNSET
     raise TypeError(
@@ -99,16 +97,11 @@ def _redacted(cls: type[Event], field: msgspec.structs.FieldInfo) -> Any:
     )
 
 
-def _kinds(annotation: Any) -> Iterator[Any]:
-    """The types that a union allows."""
-    parts = get_args(annotation)
-    if _own_marks(annotation):
-        yield from _kinds(parts[0])
-    elif parts and type(None) in parts:
-        for part in parts:
-            yield from _kinds(part)
-    else:
-        yield annotation
+def _takes(annotation: Any, value: object) -> bool:
+    try:
+        return bool(msgspec.convert(value, annotation) == value)
+    except (msgspec.ValidationError, TypeError):
+        return False
 
 
 def _structs(annotation: Any) -> Iterator[type[msgspec.Struct]]:

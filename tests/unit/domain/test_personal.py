@@ -37,6 +37,8 @@ class Told(Event):
     g: Annotated[Personal[str], msgspec.Meta(max_length=20)] = ""
     h: Personal[Address | None] = None
     i: Personal[Literal["x", "y"]] = "x"
+    j: Annotated[Personal[str | None], msgspec.Meta(max_length=5)] = "x"
+    k: Personal[str | int] = 0
     z: str = ""
     y: Address = Address("")
 
@@ -46,7 +48,7 @@ def test_a_field_is_redacted_as_its_type_allows() -> None:
     default = msgspec.UNSET
     assert personal_fields(Told) == {
         "a": REDACTED, "b": REDACTED, "c": REDACTED, "d": None, "e": default, "f": default,
-        "g": REDACTED, "h": None, "i": default,
+        "g": REDACTED, "h": None, "i": default, "j": None, "k": REDACTED,
     }  # fmt: skip
 
 
