@@ -37,7 +37,7 @@ class Told(Event):
     g: Annotated[Personal[str], msgspec.Meta(max_length=20)] = ""
     h: Personal[Address | None] = None
     i: Personal[Literal["x", "y"]] = "x"
-    j: Annotated[Personal[str | None], msgspec.Meta(max_length=5)] = "x"
+    j: Annotated[Personal[str], msgspec.Meta(max_length=5)] | None = "x"
     k: Personal[str | int] = 0
     z: str = ""
     y: Address = Address("")
