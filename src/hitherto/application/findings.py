@@ -22,6 +22,7 @@ Kind: TypeAlias = Literal[
     "version-gap",
     "version-twice",
     "type-mixed",
+    "archive-misplaced",
     "events-missing",
     "hash-mismatch",
     "chain-broken",
@@ -99,6 +100,11 @@ _KINDS: Final[dict[Kind, tuple[str, str]]] = {
     "type-mixed": (
         "version {version} of {aggregate_id!r} is of type {detail!r}, unlike the one before",
         _RESTORE,
+    ),
+    "archive-misplaced": (
+        "events of {aggregate_id!r} are archived up to version {version}, though {detail} is the "
+        "first one that is not",
+        "stop the writers, and `hitherto restore` it",
     ),
     "events-missing": ("{detail}", _EVIDENCE),
     "hash-mismatch": (

@@ -215,8 +215,8 @@ class Repository(Generic[A]):
         """Whether there is an aggregate of this type under the id."""
         check_identifier("aggregate id", id)
         with self._operation("exists", id):
-            first = await self.store.backend.read(id, limit=1)
-        return bool(first) and first[0].aggregate_type == self._type
+            last = await self.store.backend.read(id, limit=1, backward=True)
+        return bool(last) and last[0].aggregate_type == self._type
 
     async def history(self, id: str) -> list[RecordedEvent[Any]]:
         """All events of the aggregate, oldest first, with their metadata.

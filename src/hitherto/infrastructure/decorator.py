@@ -6,7 +6,7 @@ from datetime import datetime
 from hitherto.application.alongside import Alongside, Timer
 from hitherto.application.findings import Finding
 from hitherto.application.health import Health, Usage
-from hitherto.application.ports import Backend, Chain, Checkpoints, Looking, PersonalData
+from hitherto.application.ports import Archive, Backend, Chain, Checkpoints, Looking, PersonalData
 from hitherto.application.records import Append, LogPage, PlacedEvent, Snapshot, StoredEvent, Stream
 
 
@@ -39,6 +39,11 @@ class Decorator:
     def personal(self) -> PersonalData:
         """See `Backend.personal`."""
         return self.backend.personal
+
+    @property
+    def archive(self) -> Archive:
+        """See `Backend.archive`."""
+        return self.backend.archive
 
     async def open(self) -> None:
         """See `EventStore.open`."""

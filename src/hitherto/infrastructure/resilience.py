@@ -13,7 +13,7 @@ from hitherto.application.findings import Finding
 from hitherto.application.health import BreakerState, Health, Usage
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.logging import log_event
-from hitherto.application.ports import Backend, Chain, Checkpoints, Looking, PersonalData
+from hitherto.application.ports import Archive, Backend, Chain, Checkpoints, Looking, PersonalData
 from hitherto.application.records import Append, LogPage, PlacedEvent, Snapshot, StoredEvent, Stream
 from hitherto.errors import (
     AggregateError,
@@ -22,6 +22,7 @@ from hitherto.errors import (
     EventStoreUnavailable,
     HithertoError,
 )
+from hitherto.infrastructure.archive import ResilientArchive
 from hitherto.infrastructure.breaker import Breaker
 from hitherto.infrastructure.chaining import ResilientChain
 from hitherto.infrastructure.deadline import Deadline
@@ -97,6 +98,11 @@ class Resilient:
     def personal(self) -> PersonalData:
         """See `Backend.personal`."""
         return ResilientPersonal(self.backend.personal, self._call)
+
+    @property
+    def archive(self) -> Archive:
+        """See `Backend.archive`."""
+        return ResilientArchive(self.backend.archive, self._call)
 
     async def append(
         self, appends: Sequence[Append], *, alongside: Alongside | None = None

@@ -4,6 +4,7 @@ A backend is any class with these methods; `hitherto.testing.StoreContract` is t
 must pass.
 """
 
+from hitherto.application.ports.archive import Archive
 from hitherto.application.ports.backend import Backend, Inspection
 from hitherto.application.ports.chain import Chain
 from hitherto.application.ports.checkpoints import Checkpoints
@@ -13,6 +14,7 @@ from hitherto.application.ports.personal import PersonalData, PersonalKeys
 from hitherto.application.ports.surroundings import Clock, Codec, IdFactory
 
 __all__ = [
+    "Archive",
     "Backend",
     "Chain",
     "Checkpoints",

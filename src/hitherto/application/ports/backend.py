@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from hitherto.application.findings import Finding
+from hitherto.application.ports.archive import Archive
 from hitherto.application.ports.chain import Chain
 from hitherto.application.ports.checkpoints import Checkpoints
 from hitherto.application.ports.event_store import EventStore, SnapshotStore
@@ -31,6 +32,7 @@ class Backend(EventStore, SnapshotStore, Inspection, Protocol):
         looking: For people who look into it.
         chain: The hashes of its events.
         personal: The keys of personal fields.
+        archive: Moves closed aggregates aside.
     """
 
     @property
@@ -51,4 +53,9 @@ class Backend(EventStore, SnapshotStore, Inspection, Protocol):
     @property
     def personal(self) -> PersonalData:
         """The keys of personal fields, kept in the same place."""
+        ...
+
+    @property
+    def archive(self) -> Archive:
+        """Moves closed aggregates aside."""
         ...

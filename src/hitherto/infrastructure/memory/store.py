@@ -28,6 +28,7 @@ from hitherto.application.records import (
     utc,
 )
 from hitherto.errors import EventStoreUnavailable, InvalidInput
+from hitherto.infrastructure.memory.archive import MemoryArchive
 from hitherto.infrastructure.memory.chain import MemoryChain
 from hitherto.infrastructure.memory.checkpoints import MemoryCheckpoints
 from hitherto.infrastructure.memory.handlers import run
@@ -50,6 +51,7 @@ class MemoryStore:
         looking: For people who look into it.
         chain: The hashes of its events.
         personal: The keys of personal fields.
+        archive: Moves closed aggregates aside.
     """
 
     def __init__(self) -> None:
@@ -65,6 +67,7 @@ class MemoryStore:
         self.looking = MemoryLooking(self._log, self._snapshots)
         self.chain = MemoryChain(self._log, self._streams)
         self.personal = MemoryPersonal(self._snapshots, self._texts)
+        self.archive = MemoryArchive(self._streams)
 
     def _texts(self) -> Iterator[tuple[TextPlace, str]]:
         """All that is stored as text, with its place."""

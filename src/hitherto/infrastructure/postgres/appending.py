@@ -10,7 +10,7 @@ from hitherto.application.records import Append, refusal, without_first
 from hitherto.errors import InvalidInput
 from hitherto.infrastructure.batching import Outcome
 from hitherto.infrastructure.postgres.connections import Connections
-from hitherto.infrastructure.postgres.copying import copy_events, row_of
+from hitherto.infrastructure.postgres.copying import check_archive, copy_events, row_of
 from hitherto.infrastructure.postgres.lending import lent
 from hitherto.infrastructure.postgres.rows import stored_event
 
@@ -87,6 +87,7 @@ class Appender:
             )
             if won is None:
                 return None
+            await check_archive(connection, self._sql, rest)
             versions = itertools.count(append.expected_version + 2)
             await copy_events(
                 connection,

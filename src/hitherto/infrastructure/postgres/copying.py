@@ -1,9 +1,10 @@
 """Rows of events by COPY, the fastest way in; it knows no conflicts, so it needs care around it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hitherto.application.records import NewEvent, PlacedEvent
+from hitherto.errors import InvalidInput
 
 _COLUMNS = (
     "aggregate_id",
@@ -45,6 +46,19 @@ async def copy_history(connection: Any, schema: str, events: Sequence[PlacedEven
         columns = (*_COLUMNS, "created_at")
         rows = [(*row, event.stored_at or now) for row, event in zip(rows, events, strict=True)]
     await _copy(connection, schema, columns, rows)
+
+
+async def check_archive(
+    connection: Any, sql: Mapping[str, str], events: Sequence[NewEvent]
+) -> None:
+    """Refuse what no index does.
+
+    Raises:
+        InvalidInput: An event id stands in the archive.
+    """
+    ids = [event.event_id for event in events]
+    if taken := await connection.fetchval(sql["archived_event_id"], ids):
+        raise InvalidInput(f"event id {taken} is stored already: ids are unique")
 
 
 async def _copy(

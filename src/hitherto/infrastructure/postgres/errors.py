@@ -144,6 +144,7 @@ def _version_taken(error: asyncpg.UniqueViolationError) -> HithertoError:
 
 _TAKEN = {
     "event_store_pkey": _id_taken,
+    "event_archive_pkey": _id_taken,
     "idx_event_store_aggregate_version": _version_taken,
 }
 

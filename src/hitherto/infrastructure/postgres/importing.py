@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hitherto.application.records import PlacedEvent, check_taken, divided
 from hitherto.infrastructure.postgres.connections import Connections
-from hitherto.infrastructure.postgres.copying import copy_history
+from hitherto.infrastructure.postgres.copying import check_archive, copy_history
 
 _LOG_A_RECORD = "SELECT pg_logical_emit_message(true, 'hitherto', '')"
 
@@ -35,6 +35,7 @@ class Importer:
         """See `EventStore.import_events`."""
         position = 0
         async with self._connections.transaction() as connection:
+            await connection.execute(self._sql["register"])
             ids = list({event.aggregate_id for event in events})
             rows = await connection.fetch(self._sql["heads"], ids)
             heads = {aggregate_id: (version, kind) for aggregate_id, version, kind in rows}
@@ -49,6 +50,7 @@ class Importer:
                 # As in append_events: what stands is to be on the standby before it is told.
                 await connection.execute(_LOG_A_RECORD)
             if fresh:
+                await check_archive(connection, self._sql, fresh)
                 await copy_history(connection, self._schema, fresh)
                 last = fresh[-1]
                 position = await connection.fetchval(

@@ -66,7 +66,7 @@ CROSS JOIN LATERAL (
     FROM pg_stat_user_indexes AS i WHERE i.relid = t.relid
 ) AS relation
 WHERE t.schemaname = $1
-  AND t.relname ~ '^(event_store|aggregate|projection|process|handled|hitherto)(_|$)'
+  AND t.relname ~ '^(event_store|event_archive|aggregate|projection|process|handled|hitherto)(_|$)'
 ORDER BY owner, kind DESC, name
 
 -- name: log

@@ -1,6 +1,7 @@
 -- name: load
 -- A snapshot if there is one (schema version 0; without data if it has another fingerprint), then
--- the events from its version on.
+-- the events from its version on. This and the next three read ONLY what is not in the archive; where
+-- events are missing they are run once more, without that word.
 (SELECT s.version, s.fingerprint::text, 0,
         CASE WHEN s.fingerprint = $2::text THEN s.snapshot_data::text END, s.aggregate_type::text
  FROM {schema}.aggregate_snapshots s
@@ -8,7 +9,7 @@
 UNION ALL
 (SELECT e.event_version, e.event_type::text, e.schema_version, e.event_data::text,
         e.aggregate_type::text
- FROM {schema}.event_store e
+ FROM ONLY {schema}.event_store e
  WHERE e.aggregate_id = $1 AND e.event_version <= $3
    AND e.event_version >= coalesce((
        SELECT s.version FROM {schema}.aggregate_snapshots s
@@ -27,7 +28,7 @@ CROSS JOIN LATERAL (
     UNION ALL
     SELECT e.event_version, e.event_type::text, e.schema_version, e.event_data::text,
            e.aggregate_type::text
-    FROM {schema}.event_store e
+    FROM ONLY {schema}.event_store e
     WHERE e.aggregate_id = ids.id
       AND e.event_version >= coalesce((
           SELECT s.version FROM {schema}.aggregate_snapshots s
@@ -39,7 +40,7 @@ ORDER BY ids.id, found.schema_version > 0, found.version
 -- Events of one aggregate, oldest first.
 SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
        event_version, event_data::text, metadata::text, occurred_at, created_at
-FROM {schema}.event_store
+FROM ONLY {schema}.event_store
 WHERE aggregate_id = $1 AND event_version BETWEEN $2 AND $3
 ORDER BY event_version LIMIT $4
 
@@ -47,7 +48,7 @@ ORDER BY event_version LIMIT $4
 -- Events of one aggregate, newest first.
 SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
        event_version, event_data::text, metadata::text, occurred_at, created_at
-FROM {schema}.event_store
+FROM ONLY {schema}.event_store
 WHERE aggregate_id = $1 AND event_version BETWEEN $2 AND $3
 ORDER BY event_version DESC LIMIT $4
 
@@ -95,7 +96,7 @@ CROSS JOIN LATERAL (
     SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
            event_version, event_data::text, metadata::text, occurred_at, created_at
     FROM {schema}.event_store AS event WHERE event.global_position = page.global_position
-    OFFSET 0  -- a look-up for each, never a join with the whole table
+    LIMIT 1  -- a look-up for each, which ends where it is found: not in the archive, mostly
 ) AS stored
 ORDER BY stored.global_position
 
@@ -115,21 +116,23 @@ CROSS JOIN LATERAL (
     SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
            event_version, event_data::text, metadata::text, occurred_at, created_at
     FROM {schema}.event_store AS event WHERE event.global_position = page.global_position
-    OFFSET 0  -- a look-up for each, never a join with the whole table
+    LIMIT 1  -- a look-up for each, which ends where it is found: not in the archive, mostly
 ) AS stored
 ORDER BY stored.global_position
 
 -- name: append_event
--- One event, as lean as can be: the position, or no row if it lost or stands already, which
--- append_events then tells apart.
+-- One event, as lean as can be: the position, or no row if it lost or stands already, or its id is
+-- taken in the archive, which append_events then tells apart.
 INSERT INTO {schema}.event_store (
     event_id, event_type, aggregate_id, aggregate_type, event_version, schema_version,
     event_data, metadata, occurred_at, content_hash)
 SELECT $4::uuid, $5::text, $1::text, $2::text, $3::int + 1, $6::int, $7::jsonb, $8::jsonb,
     $9::timestamptz, $10::bytea
-WHERE $3 = 0 OR EXISTS (
-    SELECT FROM {schema}.event_store AS head
-    WHERE head.aggregate_id = $1 AND head.event_version = $3 AND head.aggregate_type = $2)
+WHERE $3 = coalesce((
+    SELECT CASE aggregate_type WHEN $2 THEN event_version ELSE -1 END
+    FROM ONLY {schema}.event_store
+    WHERE aggregate_id = $1 ORDER BY event_version DESC LIMIT 1), 0)
+AND NOT EXISTS (SELECT FROM {schema}.event_archive AS taken WHERE taken.event_id = $4)
 ON CONFLICT (aggregate_id, event_version) DO NOTHING
 RETURNING global_position
 
@@ -141,9 +144,11 @@ WITH first AS (
         event_data, metadata, occurred_at, content_hash)
     SELECT ($4::uuid[])[1], ($5::text[])[1], $1::text, $2::text, $3::int + 1, ($6::int[])[1],
         ($7::jsonb[])[1], ($8::jsonb[])[1], ($9::timestamptz[])[1], ($10::bytea[])[1]
-    WHERE $3 = 0 OR EXISTS (
-        SELECT FROM {schema}.event_store AS head
-        WHERE head.aggregate_id = $1 AND head.event_version = $3 AND head.aggregate_type = $2)
+    WHERE $3 = coalesce((
+        SELECT CASE aggregate_type WHEN $2 THEN event_version ELSE -1 END
+        FROM ONLY {schema}.event_store
+        WHERE aggregate_id = $1 ORDER BY event_version DESC LIMIT 1), 0)
+    AND NOT EXISTS (SELECT FROM {schema}.event_archive AS taken WHERE taken.event_id = ANY ($4))
     ON CONFLICT (aggregate_id, event_version) DO NOTHING
     RETURNING global_position
 ), rest AS (
@@ -162,8 +167,8 @@ WITH first AS (
 SELECT max(global_position) FROM rest
 
 -- name: position
--- Of one event.
-SELECT global_position FROM {schema}.event_store WHERE aggregate_id = $1 AND event_version = $2
+-- Of one event, appended a moment ago.
+SELECT global_position FROM ONLY {schema}.event_store WHERE aggregate_id = $1 AND event_version = $2
 
 -- name: append_events
 -- One append, or many that win or lose each for itself.
@@ -187,7 +192,7 @@ SELECT stored.* FROM unnest($1::text[], $2::int[], $3::int[]) AS append (id, exp
 CROSS JOIN LATERAL (
     SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
            event_version, event_data::text, metadata::text, occurred_at, created_at
-    FROM {schema}.event_store AS event
+    FROM ONLY {schema}.event_store AS event
     WHERE event.aggregate_id = append.id AND event_version BETWEEN expected + 1 AND last
     OFFSET 0  -- a look-up for each, never a join with the whole table
 ) AS stored
@@ -221,7 +226,7 @@ WHERE process = $1 AND due <= $2 ORDER BY due, aggregate_id, name LIMIT $3
 -- The version and the type of each of these aggregates that is there.
 SELECT head.* FROM unnest($1::text[]) AS ids (id)
 CROSS JOIN LATERAL (
-    SELECT aggregate_id, event_version, aggregate_type FROM {schema}.event_store
+    SELECT aggregate_id, event_version, aggregate_type FROM ONLY {schema}.event_store
     WHERE aggregate_id = ids.id ORDER BY event_version DESC LIMIT 1
 ) AS head
 
@@ -230,6 +235,26 @@ CROSS JOIN LATERAL (
 SELECT stored.aggregate_id, stored.event_version, stored.event_id
 FROM unnest($1::text[], $2::int[]) AS place (aggregate_id, event_version)
 JOIN {schema}.event_store AS stored USING (aggregate_id, event_version)
+
+-- name: archived_event_id
+-- One of these ids that is in the archive.
+SELECT event_id FROM {schema}.event_archive WHERE event_id = ANY ($1::uuid[]) LIMIT 1
+
+-- name: register
+-- Before what an import goes by is read: nobody archives meanwhile what it would not see.
+INSERT INTO {schema}.event_store (event_id) SELECT NULL::uuid WHERE false
+
+-- name: archive
+SELECT id, events FROM {schema}.archive_events($1, $2)
+
+-- name: restore
+SELECT id, events FROM {schema}.restore_events($1)
+
+-- name: archived_ids
+-- A page of the ids of one aggregate type that have events in the archive.
+SELECT aggregate_id FROM {schema}.event_archive
+WHERE event_version = 1 AND aggregate_type = $1 AND aggregate_id > $2
+ORDER BY aggregate_id LIMIT $3
 
 -- name: save_snapshot
 -- Keep a snapshot unless one of its version or a later one is kept; $6 names the version of one
@@ -300,6 +325,9 @@ SELECT 'guard-missing', NULL::text, NULL::int, NULL::bigint,
 FROM (VALUES ('event_store', ARRAY['event_id']),
              ('event_store', ARRAY['aggregate_id', 'event_version']),
              ('event_store', ARRAY['global_position']),
+             ('event_archive', ARRAY['event_id']),
+             ('event_archive', ARRAY['aggregate_id', 'event_version']),
+             ('event_archive', ARRAY['global_position']),
              ('aggregate_snapshots', ARRAY['aggregate_id'])) AS wanted (name, columns)
 WHERE NOT EXISTS (
     SELECT FROM pg_index
@@ -311,20 +339,25 @@ WHERE NOT EXISTS (
           ORDER BY attname))
 
 -- name: inspect_triggers
--- BEFORE (2) each statement (not 1), enabled, with no condition.
+-- BEFORE (2) each row (1) or statement, enabled, with no condition.
 SELECT 'guard-missing', NULL::text, NULL::int, NULL::bigint,
-       format('no trigger of event_store runs %s() before each %s', name,
+       format('no trigger of %s runs %s() before each %s', relation, name,
               string_agg(operation, ', ' ORDER BY operation))
-FROM (VALUES ('refuse_change', 'UPDATE', 16), ('refuse_change', 'DELETE', 8),
-             ('refuse_change', 'TRUNCATE', 32), ('register_append', 'INSERT', 4))
-    AS wanted (name, operation, bit)
+FROM (VALUES ('event_store', 'refuse_change', 'UPDATE', 16 + 1),
+             ('event_store', 'refuse_change', 'DELETE', 8 + 1),
+             ('event_store', 'refuse_change', 'TRUNCATE', 32),
+             ('event_store', 'register_append', 'INSERT', 4),
+             ('event_archive', 'refuse_change', 'UPDATE', 16 + 1),
+             ('event_archive', 'refuse_change', 'DELETE', 8 + 1),
+             ('event_archive', 'refuse_change', 'TRUNCATE', 32))
+    AS wanted (relation, name, operation, bits)
 WHERE NOT EXISTS (
     SELECT FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
-    WHERE tgrelid = '{schema_text}.event_store'::regclass
+    WHERE tgrelid = ('{schema_text}.' || relation)::regclass
       AND pg_proc.oid = to_regproc('{schema_text}.' || name)
-      AND tgtype & (1 | 2 | bit) = 2 | bit AND tgenabled IN ('O', 'A')
+      AND tgtype & (1 | 2 | bits) = 2 | bits AND tgenabled IN ('O', 'A')
       AND tgqual IS NULL AND tgattr = ''::int2vector)
-GROUP BY name
+GROUP BY relation, name
 
 -- name: inspect_chain_trigger
 -- BEFORE (2) each row (1) that is to be chained.
@@ -429,3 +462,11 @@ WHERE damage.found
 -- name: inspect_snapshot_ids
 SELECT 'snapshot-twice', aggregate_id::text, NULL::int, NULL::bigint, count(*)::text
 FROM {schema}.aggregate_snapshots GROUP BY aggregate_id HAVING count(*) > 1
+
+-- name: inspect_archive
+-- What is in the archive comes before what is not, and there is something that is not.
+SELECT 'archive-misplaced', aggregate_id::text, max(event_version), NULL::bigint, min(rest.first)::text
+FROM ONLY {schema}.event_archive
+LEFT JOIN (SELECT aggregate_id, min(event_version) AS first FROM ONLY {schema}.event_store
+           GROUP BY aggregate_id) AS rest USING (aggregate_id)
+GROUP BY aggregate_id HAVING max(event_version) >= coalesce(min(rest.first), 0)

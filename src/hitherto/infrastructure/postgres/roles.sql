@@ -25,6 +25,7 @@ END $roles$;
 GRANT USAGE, CREATE ON SCHEMA {schema} TO {owner};
 ALTER TABLE {schema}.hitherto_migrations OWNER TO {owner};
 ALTER TABLE {schema}.event_store OWNER TO {owner};
+ALTER TABLE {schema}.event_archive OWNER TO {owner};
 ALTER TABLE {schema}.aggregate_snapshots OWNER TO {owner};
 ALTER FUNCTION {schema}.refuse_change OWNER TO {owner};
 ALTER FUNCTION {schema}.register_append OWNER TO {owner};
@@ -33,6 +34,9 @@ ALTER FUNCTION {schema}.read_watermark OWNER TO {owner};
 ALTER FUNCTION {schema}.append_events OWNER TO {owner};
 ALTER FUNCTION {schema}.chain_event OWNER TO {owner};
 ALTER FUNCTION {schema}.append_together OWNER TO {owner};
+ALTER FUNCTION {schema}.await_appends OWNER TO {owner};
+ALTER FUNCTION {schema}.archive_events OWNER TO {owner};
+ALTER FUNCTION {schema}.restore_events OWNER TO {owner};
 ALTER TABLE {schema}.projection_generations OWNER TO {owner};
 ALTER TABLE {schema}.projection_checkpoints OWNER TO {owner};
 ALTER TABLE {schema}.projection_workers OWNER TO {owner};
@@ -47,8 +51,8 @@ ALTER FUNCTION {schema}.advance_projection OWNER TO {owner};
 ALTER FUNCTION {schema}.append_alongside OWNER TO {owner};
 
 REVOKE ALL ON SCHEMA {schema} FROM {writer}, {reader};
-REVOKE ALL ON {schema}.hitherto_migrations, {schema}.event_store, {schema}.aggregate_snapshots,
-    {schema}.projection_generations, {schema}.projection_checkpoints,
+REVOKE ALL ON {schema}.hitherto_migrations, {schema}.event_store, {schema}.event_archive,
+    {schema}.aggregate_snapshots, {schema}.projection_generations, {schema}.projection_checkpoints,
     {schema}.projection_workers, {schema}.projection_parked_events,
     {schema}.projection_documents, {schema}.handled_messages, {schema}.process_timers,
     {schema}.personal_keys
@@ -57,13 +61,14 @@ REVOKE ALL ON SEQUENCE {schema}.event_store_global_position_seq FROM PUBLIC, {wr
 REVOKE ALL ON FUNCTION {schema}.refuse_change, {schema}.register_append,
     {schema}.registered_appends, {schema}.read_watermark, {schema}.append_events,
     {schema}.append_together, {schema}.append_alongside, {schema}.chain_event,
+    {schema}.await_appends, {schema}.archive_events, {schema}.restore_events,
     {schema}.attend_projection, {schema}.advance_projection, {schema}.projection_lock
     FROM PUBLIC, {writer}, {reader};
 
 -- The reader reads, the log up to its watermark and the views too; with the keys, personal fields.
 GRANT USAGE ON SCHEMA {schema} TO {writer}, {reader};
-GRANT SELECT ON {schema}.hitherto_migrations, {schema}.event_store, {schema}.aggregate_snapshots,
-    {schema}.projection_generations, {schema}.projection_checkpoints,
+GRANT SELECT ON {schema}.hitherto_migrations, {schema}.event_store, {schema}.event_archive,
+    {schema}.aggregate_snapshots, {schema}.projection_generations, {schema}.projection_checkpoints,
     {schema}.projection_parked_events, {schema}.projection_documents, {schema}.personal_keys
     TO {writer}, {reader};
 GRANT SELECT ON SEQUENCE {schema}.event_store_global_position_seq TO {writer}, {reader};
@@ -80,6 +85,8 @@ GRANT EXECUTE ON FUNCTION {schema}.append_events, {schema}.append_together,
     {schema}.advance_projection
     TO {writer};
 GRANT INSERT, UPDATE ON {schema}.aggregate_snapshots TO {writer};
+-- It archives nothing: that is the owner's, and of whom the owner grants archive_events and
+-- restore_events, after this script, which revokes it.
 -- It makes keys, and destroys none: to forget is the owner's.
 GRANT INSERT (subject, number, key) ON {schema}.personal_keys TO {writer};
 GRANT INSERT, UPDATE ON {schema}.projection_generations TO {writer};

@@ -38,3 +38,30 @@ def stored_event(row: Sequence[Any]) -> StoredEvent:
             stored_at=event.stored_at.replace(tzinfo=UTC),
         )
     return event
+
+
+def lacks_first(found: Stream, to_version: int | None) -> bool:
+    """Whether events may be in the archive that were to be loaded.
+
+    What is not in the archive is the end of an aggregate, with no gap, and never nothing.
+    """
+    if not found.events:
+        return to_version is not None
+    first = found.snapshot.version if found.snapshot is not None else 1
+    return bool(found.events[0][0] > first)
+
+
+def lacks_some(
+    found: Sequence[StoredEvent],
+    from_version: int,
+    to_version: int | None,
+    limit: int | None,
+    *,
+    backward: bool,
+) -> bool:
+    """Whether events may be in the archive that were to be read; see `lacks_first`."""
+    if not found:
+        return to_version is not None
+    if backward and len(found) == limit:
+        return False
+    return found[-1 if backward else 0].version > from_version

@@ -25,6 +25,7 @@ from hitherto.errors import HithertoError
 from hitherto.infrastructure.batching import GroupCommit, patiently
 from hitherto.infrastructure.postgres.announcing import Announcer
 from hitherto.infrastructure.postgres.appending import Appender
+from hitherto.infrastructure.postgres.archive import PostgresArchive
 from hitherto.infrastructure.postgres.chain import PostgresChain
 from hitherto.infrastructure.postgres.checkpoints import PostgresCheckpoints
 from hitherto.infrastructure.postgres.connections import Connections, once_more
@@ -34,7 +35,7 @@ from hitherto.infrastructure.postgres.importing import Importer
 from hitherto.infrastructure.postgres.inspecting import inspect
 from hitherto.infrastructure.postgres.looking import PostgresLooking
 from hitherto.infrastructure.postgres.personal import PostgresPersonal
-from hitherto.infrastructure.postgres.rows import stored_event, stream
+from hitherto.infrastructure.postgres.rows import lacks_first, lacks_some, stored_event, stream
 from hitherto.infrastructure.postgres.schema import Schema
 from hitherto.infrastructure.postgres.turns import Turns
 from hitherto.infrastructure.postgres.watermarks import Watermarks
@@ -62,6 +63,7 @@ class PostgresStore:
         looking: For people who look into it.
         chain: The hashes of its events.
         personal: The keys of personal fields.
+        archive: Moves closed aggregates aside.
 
     Raises:
         ConfigurationError: The schema's name cannot be used.
@@ -87,6 +89,7 @@ class PostgresStore:
         self.looking = PostgresLooking(self._connections, self._schema)
         self.chain = PostgresChain(self._connections, self._schema)
         self.personal = PostgresPersonal(self._connections, self._schema)
+        self.archive = PostgresArchive(self._connections, self._schema)
         self._watermarks = Watermarks(self._connections, self._sql, listening or None)
         self._announcer = Announcer(self._connections, self._sql, self._watermarks.learn)
         appended = self._announcer.appended
@@ -135,18 +138,20 @@ class PostgresStore:
         self, aggregate_id: str, *, fingerprint: str | None, to_version: int | None = None
     ) -> Stream:
         """See `EventStore.load`."""
-        rows = await self._fetch("load", aggregate_id, fingerprint, to_version or MAX_VERSION)
-        return stream(aggregate_id, rows)
+        bounds = aggregate_id, fingerprint, to_version or MAX_VERSION
+        found = stream(aggregate_id, await self._fetch("load", *bounds))
+        if lacks_first(found, to_version):
+            found = stream(aggregate_id, await self._fetch("load", *bounds, archived=True))
+        return found
 
     async def load_many(
         self, aggregate_ids: Sequence[str], *, fingerprint: str | None
     ) -> Mapping[str, Stream]:
         """See `EventStore.load_many`."""
-        rows = await self._fetch("load_many", list(dict.fromkeys(aggregate_ids)), fingerprint)
-        found: dict[str, list[Any]] = {}
-        for row in rows:
-            found.setdefault(row[0], []).append(tuple(row)[1:])
-        streams = {each: stream(each, rows) for each, rows in found.items()}
+        streams = await self._load_many(list(dict.fromkeys(aggregate_ids)), fingerprint)
+        lacking = [each for each, stream in streams.items() if lacks_first(stream, None)]
+        if lacking:
+            streams.update(await self._load_many(lacking, fingerprint, archived=True))
         # A snapshot without events is ahead of the log, or of an aggregate that is not there.
         doubtful = [each for each, stream in streams.items() if not stream.events]
         if doubtful and fingerprint is not None:
@@ -168,8 +173,12 @@ class PostgresStore:
         """See `EventStore.read`."""
         check_range(from_version, to_version, limit)
         name = "read_backward" if backward else "read_forward"
-        rows = await self._fetch(name, aggregate_id, from_version, to_version or MAX_VERSION, limit)
-        return [stored_event(row) for row in rows]
+        bounds = aggregate_id, from_version, to_version or MAX_VERSION, limit
+        events = [stored_event(row) for row in await self._fetch(name, *bounds)]
+        if lacks_some(events, from_version, to_version, limit, backward=backward):
+            rows = await self._fetch(name, *bounds, archived=True)
+            events = [stored_event(row) for row in rows]
+        return events
 
     async def read_all(
         self,
@@ -275,10 +284,21 @@ class PostgresStore:
         """See `Inspection.inspect`."""
         return await inspect(self._connections, self._sql)
 
-    async def _fetch(self, name: str, *arguments: Any) -> list[Any]:
+    async def _load_many(
+        self, aggregate_ids: Sequence[str], fingerprint: str | None, *, archived: bool = False
+    ) -> dict[str, Stream]:
+        found: dict[str, list[Any]] = {}
+        for row in await self._fetch("load_many", aggregate_ids, fingerprint, archived=archived):
+            found.setdefault(row[0], []).append(tuple(row)[1:])
+        return {each: stream(each, rows) for each, rows in found.items()}
+
+    async def _fetch(self, name: str, *arguments: Any, archived: bool = False) -> list[Any]:
+        query = self._sql[name]
+        if archived:
+            query = query.replace("FROM ONLY ", "FROM ")
         with reading(self._connections.where):
             async with self._connections.session() as connection:
-                rows: list[Any] = await connection.fetch(self._sql[name], *arguments)
+                rows: list[Any] = await connection.fetch(query, *arguments)
         return rows
 
 

@@ -12,17 +12,29 @@ SELECT min(global_position) FROM event_hashes
 
 -- name: links
 -- A page of events with their hashes, by aggregate.
-SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
-       event_version, event_data, metadata, occurred_at, created_at, content_hash, event_hash
-FROM event_store LEFT JOIN event_hashes USING (global_position)
-WHERE (aggregate_id, event_version) > (?, ?)
-ORDER BY aggregate_id, event_version LIMIT ?
+SELECT page.*, content_hash, event_hash
+FROM (
+    SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
+           event_version, event_data, metadata, occurred_at, created_at
+    FROM event_store_and_archive
+    WHERE (aggregate_id, event_version) > (?, ?)
+    ORDER BY aggregate_id, event_version LIMIT ?
+) AS page LEFT JOIN event_hashes USING (global_position)
+ORDER BY aggregate_id, event_version
 
 -- name: heads
--- A page of the last events of aggregates; with max() come the other columns of that event.
-SELECT aggregate_id, event_version, event_hash
-FROM (SELECT aggregate_id, max(event_version) AS event_version, global_position FROM event_store
-      WHERE aggregate_id > ? AND global_position <= ?
-      GROUP BY aggregate_id ORDER BY aggregate_id LIMIT ?)
-LEFT JOIN event_hashes USING (global_position)
-ORDER BY aggregate_id
+-- A page of the last events of aggregates.
+SELECT one.aggregate_id, event_version, event_hash
+FROM (
+    SELECT aggregate_id, (
+        SELECT global_position FROM event_store_and_archive AS event
+        WHERE event.aggregate_id = first.aggregate_id AND event.global_position <= ?2
+        ORDER BY event_version DESC LIMIT 1
+    ) AS position
+    FROM event_store_and_archive AS first
+    WHERE event_version = 1 AND aggregate_id > ?1 AND global_position <= ?2
+    ORDER BY aggregate_id LIMIT ?3
+) AS one
+JOIN event_store_and_archive AS head ON head.global_position = one.position
+LEFT JOIN event_hashes ON event_hashes.global_position = one.position
+ORDER BY one.aggregate_id

@@ -18,8 +18,9 @@ from hitherto.infrastructure.sqlite.schema import migrate
 _SQL = named_queries("hitherto.infrastructure.sqlite")
 _MESSAGES = 1000
 _GUARDS = """SELECT type, name, sql FROM sqlite_master
-    WHERE tbl_name IN ('event_store', 'event_hashes', 'aggregate_snapshots')
-      AND (type IN ('table', 'trigger') OR sql LIKE 'CREATE UNIQUE %')"""
+    WHERE tbl_name IN ('event_store', 'event_archive', 'event_store_and_archive', 'event_hashes',
+                       'aggregate_snapshots')
+      AND (type IN ('table', 'view', 'trigger') OR sql LIKE 'CREATE UNIQUE %')"""
 
 Check = Callable[[apsw.Connection], Iterator[Row]]
 

@@ -1,13 +1,13 @@
 -- name: event
 SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
        event_version, event_data, metadata, occurred_at, created_at
-FROM event_store WHERE event_id = ?
+FROM event_store_and_archive WHERE event_id = ?
 
 -- name: search
 -- A part of the log: what matches the filters, in an order.
 SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
        event_version, event_data, metadata, occurred_at, created_at
-FROM event_store WHERE global_position > ? AND global_position <= ? {filters}
+FROM event_store_and_archive WHERE global_position > ? AND global_position <= ? {filters}
 ORDER BY global_position {order} LIMIT ?
 
 -- name: kinds
@@ -19,21 +19,21 @@ SELECT aggregate_type, event_type, count(*), sum(size),
        coalesce(sum(size) FILTER (WHERE created_at >= ?2), 0)
 FROM (SELECT aggregate_type, event_type, created_at,
              octet_length(event_data) + coalesce(octet_length(metadata), 0) AS size
-      FROM event_store)
+      FROM event_store_and_archive)
 GROUP BY aggregate_type, event_type ORDER BY aggregate_type, event_type
 
 -- name: lengths
 -- The aggregates with the most events (so many, ?2), those with the most after their snapshot (of
 -- ?1 at least), and how many there are, of all and of those.
 WITH head AS MATERIALIZED (
-    SELECT aggregate_id, max(event_version) AS events FROM event_store GROUP BY aggregate_id
+    SELECT aggregate_id, max(event_version) AS events FROM event_store_and_archive GROUP BY aggregate_id
 ), length AS MATERIALIZED (
     SELECT head.aggregate_id, head.events, snapshot.version AS snapshot,
            head.events - coalesce(snapshot.version, 0) AS since
     FROM head LEFT JOIN aggregate_snapshots AS snapshot USING (aggregate_id)
 )
 SELECT found.list, found.aggregate_id,
-       (SELECT aggregate_type FROM event_store AS event
+       (SELECT aggregate_type FROM event_store_and_archive AS event
         WHERE event.aggregate_id = found.aggregate_id AND event.event_version = found.events),
        found.events, found.snapshot
 FROM (

@@ -19,7 +19,7 @@ RETURNING aggregate_id
 SELECT table_name, name, key FROM (
     SELECT 'event_store' AS table_name, aggregate_id AS name, CAST(event_version AS TEXT) AS key,
            aggregate_id || ' ' || event_data || ' ' || coalesce(metadata, '') AS told
-    FROM event_store
+    FROM event_store_and_archive
     UNION ALL
     SELECT 'aggregate_snapshots', aggregate_id, CAST(version AS TEXT), snapshot_data
     FROM aggregate_snapshots

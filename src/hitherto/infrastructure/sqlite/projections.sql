@@ -54,7 +54,7 @@ WHERE name = ? AND generation = ? AND partition = ?
 
 -- name: leases
 SELECT partition, token, position, attempts, silent_until,
-       position = 0 OR EXISTS (SELECT 1 FROM event_store AS event
+       position = 0 OR EXISTS (SELECT 1 FROM event_store_and_archive AS event
                                WHERE event.global_position = position
                                  AND event.event_id = held.event_id)
 FROM projection_checkpoints AS held
@@ -80,7 +80,7 @@ WHERE name = ? AND generation = ? AND partition = ? AND token = ?
 UPDATE projection_checkpoints
 SET position = max(position, :position),
     event_id = CASE WHEN position < :position THEN
-        (SELECT event_id FROM event_store WHERE global_position = :position) ELSE event_id END,
+        (SELECT event_id FROM event_store_and_archive WHERE global_position = :position) ELSE event_id END,
     handled = handled + :handled, attempts = :begun, leased_until = :leased_until,
     updated_at = :now
 WHERE name = :name AND generation = :generation AND partition = :partition AND token = :token
@@ -161,7 +161,7 @@ SELECT worker, count(*) FROM projection_checkpoints
 WHERE name = ? AND generation = ? AND worker IS NOT NULL AND leased_until > ? GROUP BY worker
 
 -- name: next_event
-SELECT created_at FROM event_store WHERE global_position > ? ORDER BY global_position LIMIT 1
+SELECT created_at FROM event_store_and_archive WHERE global_position > ? ORDER BY global_position LIMIT 1
 
 -- name: parked
 SELECT partition, position, event_id, event_type, aggregate_id, event_version, attempts, error,

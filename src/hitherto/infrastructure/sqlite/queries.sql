@@ -14,36 +14,58 @@ SELECT event_version, aggregate_type FROM event_store
 WHERE aggregate_id = ? ORDER BY event_version DESC LIMIT 1
 
 -- name: standing
-SELECT event_id, global_position FROM event_store
+SELECT event_id, global_position FROM event_store_and_archive
 WHERE aggregate_id = ? AND event_version > ? ORDER BY event_version LIMIT ?
 
 -- name: event_id
-SELECT event_id FROM event_store WHERE aggregate_id = ? AND event_version = ?
+SELECT event_id FROM event_store_and_archive WHERE aggregate_id = ? AND event_version = ?
 
 -- name: load
+-- What is not in the archive; if the first version is missing, then the next query is run.
 SELECT event_version, event_type, schema_version, event_data, aggregate_type FROM event_store
+WHERE aggregate_id = ? AND event_version BETWEEN ? AND ? ORDER BY event_version
+
+-- name: load_archived
+SELECT event_version, event_type, schema_version, event_data, aggregate_type
+FROM event_store_and_archive
 WHERE aggregate_id = ? AND event_version BETWEEN ? AND ? ORDER BY event_version
 
 -- name: read_forward
 SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
        event_version, event_data, metadata, occurred_at, created_at
-FROM event_store WHERE aggregate_id = ? AND event_version BETWEEN ? AND ?
+FROM event_store_and_archive WHERE aggregate_id = ? AND event_version BETWEEN ? AND ?
 ORDER BY event_version LIMIT ?
 
 -- name: read_backward
 SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
        event_version, event_data, metadata, occurred_at, created_at
-FROM event_store WHERE aggregate_id = ? AND event_version BETWEEN ? AND ?
+FROM event_store_and_archive WHERE aggregate_id = ? AND event_version BETWEEN ? AND ?
 ORDER BY event_version DESC LIMIT ?
 
 -- name: read_all
 SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
        event_version, event_data, metadata, occurred_at, created_at
-FROM event_store WHERE global_position > ? {filters}
+FROM event_store_and_archive WHERE global_position > ? {filters}
 ORDER BY global_position LIMIT ?
 
 -- name: watermark
+-- The last event of all is the last one of its aggregate, and in no archive.
 SELECT coalesce(max(global_position), 0) FROM event_store
+
+-- name: archive
+INSERT INTO event_archive SELECT * FROM event_store
+WHERE aggregate_id = :id AND event_version < :head;
+DELETE FROM event_store WHERE aggregate_id = :id AND event_version < :head RETURNING 1
+
+-- name: restore
+INSERT INTO event_store SELECT * FROM event_archive WHERE aggregate_id = :id;
+DELETE FROM event_archive WHERE aggregate_id = :id RETURNING 1
+
+-- name: archived_ids
+-- A page of the ids of one aggregate type that have events in the archive.
+SELECT aggregate_id FROM event_archive
+WHERE event_version = 1 AND aggregate_type = ? AND aggregate_id > ?
+ORDER BY aggregate_id LIMIT ?
 
 -- name: mark_handled
 INSERT INTO handled_messages (scope, message_id, handled_at) VALUES (?, ?, ?)
@@ -92,7 +114,7 @@ FROM aggregate_snapshots WHERE aggregate_id = ?
 
 -- name: aggregate_ids
 -- A page of the ids of one aggregate type. (The + keeps SQLite from sorting all events of the type.)
-SELECT aggregate_id FROM event_store
+SELECT aggregate_id FROM event_store_and_archive
 WHERE event_version = 1 AND +aggregate_type = ? AND aggregate_id > ?
 ORDER BY aggregate_id LIMIT ?
 
@@ -105,14 +127,14 @@ ORDER BY aggregate_id LIMIT ?
 -- name: values
 -- What a row must hold so that it can be read, the types of its other columns aside.
 SELECT aggregate_id, event_version, global_position, event_id, occurred_at, created_at
-FROM event_store
+FROM event_store_and_archive
 
 -- name: inspect_types
 -- Each inspection gives a row for each place where something is wrong: kind, aggregate id, version,
 -- position, and what else is to be told. This one: SQLite lets a column take values of any type.
 SELECT 'value-malformed', aggregate_id, event_version, global_position,
        'a column holds a value of another type than its own'
-FROM event_store
+FROM event_store_and_archive
 WHERE typeof(event_version) <> 'integer' OR typeof(schema_version) <> 'integer'
    OR typeof(event_type) <> 'text' OR typeof(aggregate_id) <> 'text'
    OR typeof(aggregate_type) <> 'text' OR typeof(event_data) <> 'text'
@@ -132,7 +154,7 @@ SELECT 'value-malformed', CAST(aggregate_id AS BLOB), global_position,
        CAST(concat_ws(char(10), aggregate_id, aggregate_type, event_type, event_version,
                       schema_version, event_id, event_data, metadata, occurred_at, created_at)
             AS BLOB)
-FROM event_store
+FROM event_store_and_archive
 WHERE 'blob' NOT IN (typeof(aggregate_id), typeof(aggregate_type), typeof(event_type),
     typeof(event_version), typeof(schema_version), typeof(event_id), typeof(event_data),
     typeof(metadata), typeof(occurred_at), typeof(created_at))
@@ -146,46 +168,46 @@ WHERE 'blob' NOT IN (typeof(aggregate_id), typeof(aggregate_type), typeof(versio
 
 -- name: inspect_schema_versions
 SELECT 'schema-version-out-of-range', aggregate_id, event_version, global_position, schema_version
-FROM event_store WHERE schema_version < 1
+FROM event_store_and_archive WHERE schema_version < 1
 
 -- name: inspect_data
 SELECT 'data-not-object', aggregate_id, event_version, global_position, kind
 FROM (SELECT *, CASE WHEN json_valid(event_data) THEN json_type(event_data)
                      ELSE 'not JSON' END AS kind
-      FROM event_store)
+      FROM event_store_and_archive)
 WHERE kind <> 'object'
 
 -- name: inspect_metadata
 SELECT 'metadata-not-object', aggregate_id, event_version, global_position, kind
 FROM (SELECT *, CASE WHEN json_valid(metadata) THEN json_type(metadata)
                      ELSE 'not JSON' END AS kind
-      FROM event_store WHERE metadata IS NOT NULL)
+      FROM event_store_and_archive WHERE metadata IS NOT NULL)
 WHERE kind <> 'object'
 
 -- name: inspect_event_ids
 SELECT 'event-id-twice', aggregate_id, event_version, global_position, event_id
-FROM event_store
-WHERE event_id IN (SELECT event_id FROM event_store GROUP BY event_id HAVING count(*) > 1)
+FROM event_store_and_archive
+WHERE event_id IN (SELECT event_id FROM event_store_and_archive GROUP BY event_id HAVING count(*) > 1)
 
 -- name: inspect_positions
 SELECT 'position-out-of-range', aggregate_id, event_version, global_position, NULL
-FROM event_store WHERE global_position < 1
+FROM event_store_and_archive WHERE global_position < 1
 UNION ALL
 SELECT 'position-twice', aggregate_id, event_version, global_position, NULL
-FROM event_store
+FROM event_store_and_archive
 WHERE global_position IN
-    (SELECT global_position FROM event_store GROUP BY global_position HAVING count(*) > 1)
+    (SELECT global_position FROM event_store_and_archive GROUP BY global_position HAVING count(*) > 1)
 
 -- name: inspect_sequence
 SELECT 'position-above-sequence', aggregate_id, event_version, global_position, given.latest
-FROM event_store, (SELECT coalesce(max(seq), 0) AS latest FROM sqlite_sequence
+FROM event_store_and_archive, (SELECT coalesce(max(seq), 0) AS latest FROM sqlite_sequence
                    WHERE name = 'event_store') AS given
 WHERE global_position > given.latest
 
 -- name: inspect_hashes
 SELECT 'events-missing', NULL, NULL, global_position,
        'there is no event at position ' || global_position || ', though there is its hash'
-FROM event_hashes WHERE global_position NOT IN (SELECT global_position FROM event_store)
+FROM event_hashes WHERE global_position NOT IN (SELECT global_position FROM event_store_and_archive)
 
 -- name: inspect_versions
 -- One walk along the streams; most rows are as they should be.
@@ -194,7 +216,7 @@ WITH step AS (
            lag(event_version, 1, 0) OVER stream AS head,
            lag(event_version) OVER stream AS before,
            lag(aggregate_type) OVER stream AS type_before
-    FROM event_store
+    FROM event_store_and_archive
     WINDOW stream AS (PARTITION BY aggregate_id ORDER BY event_version)
 )
 SELECT kind, aggregate_id, event_version, global_position,
@@ -211,7 +233,7 @@ WHERE (event_version <> head + 1 OR event_version < 1 OR aggregate_type <> type_
 WITH step AS (
     SELECT snapshot.*, max(event.event_version) AS head,
            max(event.aggregate_type = snapshot.aggregate_type) AS of_this_type
-    FROM aggregate_snapshots AS snapshot LEFT JOIN event_store AS event USING (aggregate_id)
+    FROM aggregate_snapshots AS snapshot LEFT JOIN event_store_and_archive AS event USING (aggregate_id)
     WHERE typeof(snapshot.version) = 'integer' AND typeof(snapshot.aggregate_id) = 'text'
       AND typeof(snapshot.aggregate_type) = 'text' AND typeof(snapshot.snapshot_data) = 'text'
     GROUP BY snapshot.rowid
@@ -231,3 +253,11 @@ WHERE CASE kind WHEN 'snapshot-without-events' THEN head IS NULL
 -- name: inspect_snapshot_ids
 SELECT 'snapshot-twice', aggregate_id, NULL, NULL, count(*)
 FROM aggregate_snapshots GROUP BY aggregate_id HAVING count(*) > 1
+
+-- name: inspect_archive
+-- What is in the archive comes before what is not, and there is something that is not.
+SELECT 'archive-misplaced', aggregate_id, max(event_version), NULL,
+       (SELECT min(event_version) FROM event_store AS rest
+        WHERE rest.aggregate_id = archived.aggregate_id) AS first
+FROM event_archive AS archived
+GROUP BY aggregate_id HAVING max(event_version) >= coalesce(first, 0)

@@ -37,10 +37,13 @@ def stream_of(
         snapshot = None
     usable = snapshot is not None and snapshot.fingerprint == fingerprint
     first = snapshot.version if snapshot is not None and usable else 1
+    events = select(connection, _SQL["load"], (aggregate_id, first, last))
+    if not events or events[0][0] != first:
+        events = select(connection, _SQL["load_archived"], (aggregate_id, first, last))
     return Stream(
         snapshot=snapshot if usable else None,
         unusable=snapshot.version if snapshot is not None and not usable else None,
-        events=select(connection, _SQL["load"], (aggregate_id, first, last)),
+        events=events,
     )
 
 

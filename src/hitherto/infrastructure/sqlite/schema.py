@@ -16,7 +16,7 @@ _MIGRATIONS_TABLE = """CREATE TABLE IF NOT EXISTS hitherto_migrations (
 );"""
 
 _HAS_MIGRATIONS = "SELECT count(*) FROM sqlite_schema WHERE name = 'hitherto_migrations'"
-_CREATE = re.compile(r"^CREATE (?:TABLE|(?:UNIQUE )?INDEX|TRIGGER) ", re.MULTILINE)
+_CREATE = re.compile(r"^CREATE (?:TABLE|(?:UNIQUE )?INDEX|TRIGGER|VIEW) ", re.MULTILINE)
 _IF_NOT_EXISTS = r"\g<0>IF NOT EXISTS "
 
 
@@ -64,7 +64,8 @@ def schema_version(connection: apsw.Connection) -> int | None:
 def schema_sql() -> str:
     """All migrations as one script; it makes what the tables lack.
 
-    SQL alone cannot ask SQLite for the version, so each step is to have CREATE statements only.
+    SQL alone cannot ask SQLite for the version, so each step is to have CREATE statements only, and DROP … IF EXISTS
+    before them.
     """
     steps = [
         f"{_CREATE.sub(_IF_NOT_EXISTS, text.strip())}\n{_applied(number, 'INSERT OR IGNORE')}"

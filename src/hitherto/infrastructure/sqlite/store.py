@@ -32,6 +32,7 @@ from hitherto.infrastructure.batching import GroupCommit, Outcome
 from hitherto.infrastructure.sql import named_queries
 from hitherto.infrastructure.sqlite.alongside import write_alongside
 from hitherto.infrastructure.sqlite.appending import time_text, write, write_batch, write_history
+from hitherto.infrastructure.sqlite.archive import SqliteArchive
 from hitherto.infrastructure.sqlite.chain import SqliteChain
 from hitherto.infrastructure.sqlite.checkpoints import SqliteCheckpoints
 from hitherto.infrastructure.sqlite.connections import Connections, problems
@@ -68,6 +69,7 @@ class SqliteStore:
         looking: For people who look into it.
         chain: The hashes of its events.
         personal: The keys of personal fields.
+        archive: Moves closed aggregates aside.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class SqliteStore:
         self.looking = SqliteLooking(self._connections)
         self.chain = SqliteChain(self._connections)
         self.personal = SqlitePersonal(self._connections)
+        self.archive = SqliteArchive(self._connections)
 
     async def open(self) -> None:
         """See `EventStore.open`."""

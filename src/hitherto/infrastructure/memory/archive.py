@@ -1,0 +1,47 @@
+"""Which events count as archived, in memory: the reference. They stay where they are."""
+
+from collections.abc import Mapping, Sequence
+from heapq import nsmallest
+
+from hitherto.application.records import StoredEvent, check_id_page
+
+
+class MemoryArchive:
+    """See `Archive`.
+
+    Args:
+        streams: The events of each aggregate.
+    """
+
+    def __init__(self, streams: Mapping[str, Sequence[StoredEvent]]) -> None:
+        self._streams = streams
+        self._archived: dict[str, int] = {}  # how many of an aggregate's events
+
+    async def archive(self, heads: Mapping[str, int]) -> Mapping[str, int]:
+        """See `Archive.archive`."""
+        moved: dict[str, int] = {}
+        for each, head in heads.items():
+            count = head - 1 - self._archived.get(each, 0)
+            if len(self._streams.get(each, ())) == head and count > 0:
+                self._archived[each] = head - 1
+                moved[each] = count
+        return moved
+
+    async def restore(self, aggregate_ids: Sequence[str]) -> Mapping[str, int]:
+        """See `Archive.restore`."""
+        there = [each for each in dict.fromkeys(aggregate_ids) if each in self._archived]
+        return {each: self._archived.pop(each) for each in there}
+
+    async def archived_ids(
+        self, aggregate_type: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[str]:
+        """See `Archive.archived_ids`."""
+        check_id_page(aggregate_type, after, limit)
+        return nsmallest(
+            limit,
+            [
+                each
+                for each in self._archived
+                if each > after and self._streams[each][0].aggregate_type == aggregate_type
+            ],
+        )

@@ -1,0 +1,38 @@
+"""Closed aggregates in PostgreSQL, moved by functions of the owner's."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hitherto.application.records import check_id_page
+from hitherto.infrastructure.postgres.connections import Connections
+from hitherto.infrastructure.postgres.errors import reading
+from hitherto.infrastructure.postgres.schema import Schema
+
+
+class PostgresArchive:
+    """See `Archive`."""
+
+    def __init__(self, connections: Connections, schema: Schema) -> None:
+        self._connections = connections
+        self._sql = schema.queries("queries.sql")
+
+    async def archive(self, heads: Mapping[str, int]) -> Mapping[str, int]:
+        """See `Archive.archive`."""
+        return dict(await self._fetch("archive", list(heads), list(heads.values())))
+
+    async def restore(self, aggregate_ids: Sequence[str]) -> Mapping[str, int]:
+        """See `Archive.restore`."""
+        return dict(await self._fetch("restore", list(aggregate_ids)))
+
+    async def archived_ids(
+        self, aggregate_type: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[str]:
+        """See `Archive.archived_ids`."""
+        check_id_page(aggregate_type, after, limit)
+        return [row[0] for row in await self._fetch("archived_ids", aggregate_type, after, limit)]
+
+    async def _fetch(self, name: str, *arguments: Any) -> list[Any]:
+        with reading(self._connections.where):
+            async with self._connections.session() as connection:
+                rows: list[Any] = await connection.fetch(self._sql[name], *arguments)
+        return rows
