@@ -171,7 +171,7 @@ CROSS JOIN LATERAL (
     WHERE each.name = g.name AND each.generation = g.generation
 ) AS c
 LEFT JOIN LATERAL (
-    SELECT created_at FROM {schema}.event_store
+    SELECT created_at FROM {schema}.event_store_and_archive
     WHERE global_position > c.position AND global_position <= $2
     ORDER BY global_position LIMIT 1
 ) AS next ON true

@@ -1,7 +1,7 @@
 -- name: event
 SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
        event_version, event_data::text, metadata::text, occurred_at, created_at
-FROM {schema}.event_store WHERE event_id = $1
+FROM {schema}.event_store_and_archive WHERE event_id = $1
 
 -- name: watermark
 -- In a statement of its own, before that which reads up to it.
@@ -11,7 +11,7 @@ SELECT watermark FROM {schema}.read_watermark()
 -- A part of the log: what matches the filters, in an order.
 SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
        event_version, event_data::text, metadata::text, occurred_at, created_at
-FROM {schema}.event_store
+FROM {schema}.event_store_and_archive
 WHERE global_position > $1 AND global_position <= $2 {filters}
 ORDER BY global_position {order} LIMIT $3
 
@@ -25,7 +25,7 @@ SELECT aggregate_type, event_type, count(*), sum(size),
        coalesce(sum(size) FILTER (WHERE created_at >= $2), 0)
 FROM (SELECT aggregate_type, event_type, created_at,
              pg_column_size(event_data) + coalesce(pg_column_size(metadata), 0) AS size
-      FROM {schema}.event_store) AS event
+      FROM {schema}.event_store_and_archive) AS event
 GROUP BY aggregate_type, event_type ORDER BY aggregate_type, event_type
 
 -- name: lengths
@@ -33,14 +33,14 @@ GROUP BY aggregate_type, event_type ORDER BY aggregate_type, event_type
 -- $1 at least), and how many there are, of all and of those.
 WITH head AS MATERIALIZED (
     SELECT aggregate_id, max(event_version) AS events
-    FROM {schema}.event_store GROUP BY aggregate_id
+    FROM {schema}.event_store_and_archive GROUP BY aggregate_id
 ), length AS MATERIALIZED (
     SELECT head.aggregate_id, head.events, snapshot.version AS snapshot,
            head.events - coalesce(snapshot.version, 0) AS since
     FROM head LEFT JOIN {schema}.aggregate_snapshots AS snapshot USING (aggregate_id)
 )
 SELECT found.list, found.aggregate_id,
-       (SELECT aggregate_type FROM {schema}.event_store AS event
+       (SELECT aggregate_type FROM {schema}.event_store_and_archive AS event
         WHERE event.aggregate_id = found.aggregate_id AND event.event_version = found.events),
        found.events, found.snapshot
 FROM (

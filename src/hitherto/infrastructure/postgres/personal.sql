@@ -28,7 +28,7 @@ RETURNING aggregate_id
 SELECT found.table_name, found.name, found.key FROM (
     SELECT 'event_store' AS table_name, aggregate_id::text AS name, event_version::text AS key,
            concat_ws(' ', aggregate_id, event_data, metadata) AS told
-    FROM {schema}.event_store
+    FROM {schema}.event_store_and_archive
     UNION ALL
     SELECT 'aggregate_snapshots', aggregate_id, version::text, snapshot_data::text
     FROM {schema}.aggregate_snapshots

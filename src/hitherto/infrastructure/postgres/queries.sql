@@ -1,7 +1,7 @@
 -- name: load
 -- A snapshot if there is one (schema version 0; without data if it has another fingerprint), then
--- the events from its version on. This and the next three read ONLY what is not in the archive; where
--- events are missing they are run once more, without that word.
+-- the events from its version on. This and the next three read what is not in the archive; where events
+-- are missing they are run once more, on both tables.
 (SELECT s.version, s.fingerprint::text, 0,
         CASE WHEN s.fingerprint = $2::text THEN s.snapshot_data::text END, s.aggregate_type::text
  FROM {schema}.aggregate_snapshots s
@@ -9,7 +9,7 @@
 UNION ALL
 (SELECT e.event_version, e.event_type::text, e.schema_version, e.event_data::text,
         e.aggregate_type::text
- FROM ONLY {schema}.event_store e
+ FROM {schema}.event_store e
  WHERE e.aggregate_id = $1 AND e.event_version <= $3
    AND e.event_version >= coalesce((
        SELECT s.version FROM {schema}.aggregate_snapshots s
@@ -28,7 +28,7 @@ CROSS JOIN LATERAL (
     UNION ALL
     SELECT e.event_version, e.event_type::text, e.schema_version, e.event_data::text,
            e.aggregate_type::text
-    FROM ONLY {schema}.event_store e
+    FROM {schema}.event_store e
     WHERE e.aggregate_id = ids.id
       AND e.event_version >= coalesce((
           SELECT s.version FROM {schema}.aggregate_snapshots s
@@ -40,7 +40,7 @@ ORDER BY ids.id, found.schema_version > 0, found.version
 -- Events of one aggregate, oldest first.
 SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
        event_version, event_data::text, metadata::text, occurred_at, created_at
-FROM ONLY {schema}.event_store
+FROM {schema}.event_store
 WHERE aggregate_id = $1 AND event_version BETWEEN $2 AND $3
 ORDER BY event_version LIMIT $4
 
@@ -48,7 +48,7 @@ ORDER BY event_version LIMIT $4
 -- Events of one aggregate, newest first.
 SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
        event_version, event_data::text, metadata::text, occurred_at, created_at
-FROM ONLY {schema}.event_store
+FROM {schema}.event_store
 WHERE aggregate_id = $1 AND event_version BETWEEN $2 AND $3
 ORDER BY event_version DESC LIMIT $4
 
@@ -72,7 +72,7 @@ SELECT 'hitherto.' || '{schema_text}.event_store'::regclass::oid
 -- A page of the whole log, after a position and up to the watermark.
 SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
        event_version, event_data::text, metadata::text, occurred_at, created_at
-FROM {schema}.event_store
+FROM {schema}.event_store_and_archive
 WHERE global_position > $1 AND global_position <= $2
 ORDER BY global_position LIMIT $3
 
@@ -84,7 +84,7 @@ ORDER BY global_position LIMIT $3
 SELECT stored.* FROM (
     SELECT found.global_position FROM unnest($4::text[]) AS kind (name)
     CROSS JOIN LATERAL (
-        SELECT global_position FROM {schema}.event_store
+        SELECT global_position FROM {schema}.event_store_and_archive
         WHERE (event_type, global_position) > (kind.name, $1)
           AND (event_type, global_position) <= (kind.name, $2)
           AND ($5::text[] IS NULL OR aggregate_type || '' = ANY ($5))  -- for no index, so written
@@ -95,7 +95,7 @@ SELECT stored.* FROM (
 CROSS JOIN LATERAL (
     SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
            event_version, event_data::text, metadata::text, occurred_at, created_at
-    FROM {schema}.event_store AS event WHERE event.global_position = page.global_position
+    FROM {schema}.event_store_and_archive AS event WHERE event.global_position = page.global_position
     LIMIT 1  -- a look-up for each, which ends where it is found: not in the archive, mostly
 ) AS stored
 ORDER BY stored.global_position
@@ -105,7 +105,7 @@ ORDER BY stored.global_position
 SELECT stored.* FROM (
     SELECT found.global_position FROM unnest($4::text[]) AS kind (name)
     CROSS JOIN LATERAL (
-        SELECT global_position FROM {schema}.event_store
+        SELECT global_position FROM {schema}.event_store_and_archive
         WHERE (aggregate_type, global_position) > (kind.name, $1)
           AND (aggregate_type, global_position) <= (kind.name, $2)
         ORDER BY aggregate_type, global_position LIMIT $3
@@ -115,7 +115,7 @@ SELECT stored.* FROM (
 CROSS JOIN LATERAL (
     SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
            event_version, event_data::text, metadata::text, occurred_at, created_at
-    FROM {schema}.event_store AS event WHERE event.global_position = page.global_position
+    FROM {schema}.event_store_and_archive AS event WHERE event.global_position = page.global_position
     LIMIT 1  -- a look-up for each, which ends where it is found: not in the archive, mostly
 ) AS stored
 ORDER BY stored.global_position
@@ -130,7 +130,7 @@ SELECT $4::uuid, $5::text, $1::text, $2::text, $3::int + 1, $6::int, $7::jsonb, 
     $9::timestamptz, $10::bytea
 WHERE $3 = coalesce((
     SELECT CASE aggregate_type WHEN $2 THEN event_version ELSE -1 END
-    FROM ONLY {schema}.event_store
+    FROM {schema}.event_store
     WHERE aggregate_id = $1 ORDER BY event_version DESC LIMIT 1), 0)
 AND NOT EXISTS (SELECT FROM {schema}.event_archive AS taken WHERE taken.event_id = $4)
 ON CONFLICT (aggregate_id, event_version) DO NOTHING
@@ -146,7 +146,7 @@ WITH first AS (
         ($7::jsonb[])[1], ($8::jsonb[])[1], ($9::timestamptz[])[1], ($10::bytea[])[1]
     WHERE $3 = coalesce((
         SELECT CASE aggregate_type WHEN $2 THEN event_version ELSE -1 END
-        FROM ONLY {schema}.event_store
+        FROM {schema}.event_store
         WHERE aggregate_id = $1 ORDER BY event_version DESC LIMIT 1), 0)
     AND NOT EXISTS (SELECT FROM {schema}.event_archive AS taken WHERE taken.event_id = ANY ($4))
     ON CONFLICT (aggregate_id, event_version) DO NOTHING
@@ -168,7 +168,7 @@ SELECT max(global_position) FROM rest
 
 -- name: position
 -- Of one event, appended a moment ago.
-SELECT global_position FROM ONLY {schema}.event_store WHERE aggregate_id = $1 AND event_version = $2
+SELECT global_position FROM {schema}.event_store WHERE aggregate_id = $1 AND event_version = $2
 
 -- name: append_events
 -- One append, or many that win or lose each for itself.
@@ -192,7 +192,7 @@ SELECT stored.* FROM unnest($1::text[], $2::int[], $3::int[]) AS append (id, exp
 CROSS JOIN LATERAL (
     SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
            event_version, event_data::text, metadata::text, occurred_at, created_at
-    FROM ONLY {schema}.event_store AS event
+    FROM {schema}.event_store AS event
     WHERE event.aggregate_id = append.id AND event_version BETWEEN expected + 1 AND last
     OFFSET 0  -- a look-up for each, never a join with the whole table
 ) AS stored
@@ -226,7 +226,7 @@ WHERE process = $1 AND due <= $2 ORDER BY due, aggregate_id, name LIMIT $3
 -- The version and the type of each of these aggregates that is there.
 SELECT head.* FROM unnest($1::text[]) AS ids (id)
 CROSS JOIN LATERAL (
-    SELECT aggregate_id, event_version, aggregate_type FROM ONLY {schema}.event_store
+    SELECT aggregate_id, event_version, aggregate_type FROM {schema}.event_store
     WHERE aggregate_id = ids.id ORDER BY event_version DESC LIMIT 1
 ) AS head
 
@@ -234,7 +234,7 @@ CROSS JOIN LATERAL (
 -- The ids of the events that stand at these places.
 SELECT stored.aggregate_id, stored.event_version, stored.event_id
 FROM unnest($1::text[], $2::int[]) AS place (aggregate_id, event_version)
-JOIN {schema}.event_store AS stored USING (aggregate_id, event_version)
+JOIN {schema}.event_store_and_archive AS stored USING (aggregate_id, event_version)
 
 -- name: archived_event_id
 -- One of these ids that is in the archive.
@@ -307,7 +307,7 @@ LEFT JOIN (
 
 -- name: aggregate_ids
 -- A page of the ids of one aggregate type.
-SELECT aggregate_id FROM {schema}.event_store
+SELECT aggregate_id FROM {schema}.event_store_and_archive
 WHERE event_version = 1 AND aggregate_type = $1 AND aggregate_id > $2
 ORDER BY aggregate_id LIMIT $3
 
@@ -388,7 +388,7 @@ WHERE NOT stands
 -- name: inspect_content
 -- What the driver cannot read, and what no decoder can.
 SELECT damage.kind, aggregate_id::text, event_version, global_position, damage.detail
-FROM {schema}.event_store
+FROM {schema}.event_store_and_archive
 CROSS JOIN LATERAL (VALUES
     ('value-malformed', 'occurred_at is not in the years 1 … 9999', isfinite(occurred_at) AND NOT
      occurred_at BETWEEN '0001-01-01 00:00:00Z' AND '9999-12-31 23:59:59.999999Z'),
@@ -400,24 +400,24 @@ WHERE damage.found
 
 -- name: inspect_event_ids
 SELECT 'event-id-twice', aggregate_id::text, event_version, global_position, event_id::text
-FROM {schema}.event_store
+FROM {schema}.event_store_and_archive
 WHERE event_id IN (
-    SELECT event_id FROM {schema}.event_store GROUP BY event_id HAVING count(*) > 1)
+    SELECT event_id FROM {schema}.event_store_and_archive GROUP BY event_id HAVING count(*) > 1)
 
 -- name: inspect_positions
 SELECT 'position-out-of-range', aggregate_id::text, event_version, global_position, NULL::text
-FROM {schema}.event_store WHERE global_position < 1
+FROM {schema}.event_store_and_archive WHERE global_position < 1
 UNION ALL
 SELECT 'position-twice', aggregate_id::text, event_version, global_position, NULL::text
-FROM {schema}.event_store
+FROM {schema}.event_store_and_archive
 WHERE global_position IN (
-    SELECT global_position FROM {schema}.event_store GROUP BY global_position HAVING count(*) > 1)
+    SELECT global_position FROM {schema}.event_store_and_archive GROUP BY global_position HAVING count(*) > 1)
 
 -- name: inspect_sequence
 -- Positions that were not drawn: the sequence is read after the snapshot was taken, never before.
 SELECT 'position-above-sequence', aggregate_id::text, event_version, global_position,
        given.latest::text
-FROM {schema}.event_store, (
+FROM {schema}.event_store_and_archive, (
     SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END AS latest
     FROM {schema}.event_store_global_position_seq) AS given
 WHERE global_position > given.latest
@@ -430,7 +430,7 @@ FROM (
            lag(event_version, 1, 0) OVER stream AS head,
            lag(event_version) OVER stream AS before,
            lag(aggregate_type::text) OVER stream AS type_before
-    FROM {schema}.event_store
+    FROM {schema}.event_store_and_archive
     WINDOW stream AS (PARTITION BY aggregate_id ORDER BY event_version)
 ) AS step
 CROSS JOIN LATERAL (VALUES
@@ -448,7 +448,7 @@ FROM (
            max(event.event_version) AS head,
            bool_or(event.aggregate_type = snapshot.aggregate_type) AS of_this_type
     FROM {schema}.aggregate_snapshots AS snapshot
-    LEFT JOIN {schema}.event_store AS event USING (aggregate_id)
+    LEFT JOIN {schema}.event_store_and_archive AS event USING (aggregate_id)
     GROUP BY snapshot.ctid, snapshot.aggregate_id, snapshot.aggregate_type, snapshot.version
 ) AS step
 CROSS JOIN LATERAL (VALUES
@@ -466,7 +466,7 @@ FROM {schema}.aggregate_snapshots GROUP BY aggregate_id HAVING count(*) > 1
 -- name: inspect_archive
 -- What is in the archive comes before what is not, and there is something that is not.
 SELECT 'archive-misplaced', aggregate_id::text, max(event_version), NULL::bigint, min(rest.first)::text
-FROM ONLY {schema}.event_archive
-LEFT JOIN (SELECT aggregate_id, min(event_version) AS first FROM ONLY {schema}.event_store
+FROM {schema}.event_archive
+LEFT JOIN (SELECT aggregate_id, min(event_version) AS first FROM {schema}.event_store
            GROUP BY aggregate_id) AS rest USING (aggregate_id)
 GROUP BY aggregate_id HAVING max(event_version) >= coalesce(min(rest.first), 0)

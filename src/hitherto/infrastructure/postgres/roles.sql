@@ -26,6 +26,7 @@ GRANT USAGE, CREATE ON SCHEMA {schema} TO {owner};
 ALTER TABLE {schema}.hitherto_migrations OWNER TO {owner};
 ALTER TABLE {schema}.event_store OWNER TO {owner};
 ALTER TABLE {schema}.event_archive OWNER TO {owner};
+ALTER VIEW {schema}.event_store_and_archive OWNER TO {owner};
 ALTER TABLE {schema}.aggregate_snapshots OWNER TO {owner};
 ALTER FUNCTION {schema}.refuse_change OWNER TO {owner};
 ALTER FUNCTION {schema}.register_append OWNER TO {owner};
@@ -52,7 +53,8 @@ ALTER FUNCTION {schema}.append_alongside OWNER TO {owner};
 
 REVOKE ALL ON SCHEMA {schema} FROM {writer}, {reader};
 REVOKE ALL ON {schema}.hitherto_migrations, {schema}.event_store, {schema}.event_archive,
-    {schema}.aggregate_snapshots, {schema}.projection_generations, {schema}.projection_checkpoints,
+    {schema}.event_store_and_archive, {schema}.aggregate_snapshots,
+    {schema}.projection_generations, {schema}.projection_checkpoints,
     {schema}.projection_workers, {schema}.projection_parked_events,
     {schema}.projection_documents, {schema}.handled_messages, {schema}.process_timers,
     {schema}.personal_keys
@@ -68,7 +70,8 @@ REVOKE ALL ON FUNCTION {schema}.refuse_change, {schema}.register_append,
 -- The reader reads, the log up to its watermark and the views too; with the keys, personal fields.
 GRANT USAGE ON SCHEMA {schema} TO {writer}, {reader};
 GRANT SELECT ON {schema}.hitherto_migrations, {schema}.event_store, {schema}.event_archive,
-    {schema}.aggregate_snapshots, {schema}.projection_generations, {schema}.projection_checkpoints,
+    {schema}.event_store_and_archive, {schema}.aggregate_snapshots,
+    {schema}.projection_generations, {schema}.projection_checkpoints,
     {schema}.projection_parked_events, {schema}.projection_documents, {schema}.personal_keys
     TO {writer}, {reader};
 GRANT SELECT ON SEQUENCE {schema}.event_store_global_position_seq TO {writer}, {reader};

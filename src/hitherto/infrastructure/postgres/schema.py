@@ -23,6 +23,7 @@ _HAS_MIGRATIONS = """SELECT EXISTS (
     SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = $1 AND c.relname = 'hitherto_migrations')"""
 _PLACE = re.compile(r"\{schema(?:_text)?\}")
+_EVENTS = re.compile(r"\{schema\}\.event_store\b")
 
 
 class Schema:
@@ -55,9 +56,17 @@ class Schema:
         # In one pass: a schema may be called "{schema}".
         return _PLACE.sub(lambda place: values[place[0]], template)
 
-    def queries(self, resource: str) -> dict[str, str]:
-        """The named queries of a file beside this one."""
-        return {name: self.sql(text) for name, text in named_queries(__package__, resource).items()}
+    def queries(self, resource: str, *, archived: bool = False) -> dict[str, str]:
+        """The named queries of a file beside this one.
+
+        Args:
+            resource: The file.
+            archived: Let those that read `event_store` read the archive, too.
+        """
+        found = named_queries(__package__, resource)
+        if archived:
+            found = {name: _EVENTS.sub(r"\g<0>_and_archive", text) for name, text in found.items()}
+        return {name: self.sql(text) for name, text in found.items()}
 
     async def prepare(self, connection: Any) -> None:
         """Make or migrate the tables, if they are not up to date; else only look.

@@ -85,6 +85,7 @@ class PostgresStore:
         self._connections = Connections(url, limit=max_connections, timeout=connect_timeout)
         listening = listen_url and Connections(listen_url, limit=1, timeout=connect_timeout)
         self._sql = self._schema.queries("queries.sql")
+        self._archived_sql = self._schema.queries("queries.sql", archived=True)
         self.checkpoints = PostgresCheckpoints(self._connections, self._schema)
         self.looking = PostgresLooking(self._connections, self._schema)
         self.chain = PostgresChain(self._connections, self._schema)
@@ -293,9 +294,7 @@ class PostgresStore:
         return {each: stream(each, rows) for each, rows in found.items()}
 
     async def _fetch(self, name: str, *arguments: Any, archived: bool = False) -> list[Any]:
-        query = self._sql[name]
-        if archived:
-            query = query.replace("FROM ONLY ", "FROM ")
+        query = (self._archived_sql if archived else self._sql)[name]
         with reading(self._connections.where):
             async with self._connections.session() as connection:
                 rows: list[Any] = await connection.fetch(query, *arguments)

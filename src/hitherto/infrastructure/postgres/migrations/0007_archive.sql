@@ -1,8 +1,9 @@
--- Events of aggregates that are closed move into a second table. It inherits from the first one, so
--- whoever reads event_store reads both, and who wants what was not moved reads ONLY event_store.
---   The last event of an aggregate always stays. So ONLY event_store knows the version of each
--- aggregate, and the highest position.
-CREATE TABLE {schema}.event_archive (PRIMARY KEY (event_id)) INHERITS ({schema}.event_store);
+-- Events of aggregates that are closed move into a second table, all but the last event of each. So
+-- event_store alone knows the version of each aggregate, and the highest position.
+CREATE TABLE {schema}.event_archive (
+    LIKE {schema}.event_store INCLUDING CONSTRAINTS,
+    PRIMARY KEY (event_id)
+);
 
 CREATE UNIQUE INDEX idx_event_archive_aggregate_version
     ON {schema}.event_archive (aggregate_id, event_version);
@@ -15,6 +16,9 @@ CREATE INDEX idx_event_archive_event_type
 CREATE INDEX idx_event_archive_occurred_at
     ON {schema}.event_archive USING brin (occurred_at);
 
+CREATE VIEW {schema}.event_store_and_archive AS
+    SELECT * FROM {schema}.event_store UNION ALL SELECT * FROM {schema}.event_archive;
+
 -- A row may be deleted where it stands in the other table, too; nothing else, whoever asks.
 CREATE OR REPLACE FUNCTION {schema}.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $hitherto$
 BEGIN
@@ -24,7 +28,7 @@ BEGIN
             WHERE event.global_position = OLD.global_position
               AND ROW(event.*) IS NOT DISTINCT FROM ROW(OLD.*))
         OR TG_TABLE_NAME = 'event_archive' AND EXISTS (
-            SELECT FROM ONLY {schema}.event_store AS event
+            SELECT FROM {schema}.event_store AS event
             WHERE event.global_position = OLD.global_position
               AND ROW(event.*) IS NOT DISTINCT FROM ROW(OLD.*))
         THEN
@@ -60,7 +64,7 @@ BEGIN
         RETURN NEW;
     END IF;
     IF NEW.event_version > 1 THEN
-        SELECT event_hash INTO previous FROM ONLY {schema}.event_store
+        SELECT event_hash INTO previous FROM {schema}.event_store
             WHERE aggregate_id = NEW.aggregate_id AND event_version = NEW.event_version - 1;
     END IF;
     NEW.event_hash := sha256(
@@ -120,7 +124,7 @@ BEGIN
     SELECT array_agg(given.id), array_agg(given.head) INTO chosen, lasts
         FROM unnest(ids, heads) AS given (id, head)
         CROSS JOIN LATERAL (
-            SELECT event_version FROM ONLY {schema}.event_store
+            SELECT event_version FROM {schema}.event_store
             WHERE aggregate_id = given.id ORDER BY event_version DESC LIMIT 1
         ) AS last
         WHERE last.event_version = given.head;
@@ -131,13 +135,13 @@ BEGIN
     INSERT INTO {schema}.event_archive
         SELECT event.* FROM unnest(chosen, lasts) AS given (id, head)
         CROSS JOIN LATERAL (
-            SELECT * FROM ONLY {schema}.event_store
+            SELECT * FROM {schema}.event_store
             WHERE aggregate_id = given.id AND event_version < given.head
             OFFSET 0  -- a look-up for each, never a join with the whole table
         ) AS event;
     RETURN QUERY
         WITH moved AS (
-            DELETE FROM ONLY {schema}.event_store AS event
+            DELETE FROM {schema}.event_store AS event
             USING unnest(chosen, lasts) AS given (id, head)
             WHERE event.aggregate_id = given.id AND event.event_version < given.head
             RETURNING event.aggregate_id
@@ -206,7 +210,7 @@ BEGIN
         WHERE e.version = expected[e.a] + 1
           AND expected[e.a] = coalesce((
               SELECT CASE aggregate_type WHEN types[e.a] THEN event_version ELSE -1 END
-              FROM ONLY {schema}.event_store
+              FROM {schema}.event_store
               WHERE aggregate_id = ids[e.a] ORDER BY event_version DESC LIMIT 1), 0)
           AND NOT EXISTS (
               SELECT FROM {schema}.event_archive AS taken WHERE taken.event_id = ANY (event_ids))
@@ -256,7 +260,7 @@ BEGIN
             SELECT count(*) AS count, count(stored.event_id) AS stand,
                 max(stored.global_position) AS position
             FROM unnest(append_of, event_ids, versions) AS e (a, event_id, version)
-            LEFT JOIN {schema}.event_store AS stored
+            LEFT JOIN {schema}.event_store_and_archive AS stored
                 ON stored.aggregate_id = append.id AND stored.event_version = e.version
                 AND stored.event_id = e.event_id
             WHERE e.a = append.n
@@ -279,8 +283,166 @@ BEGIN
         -- it was terminated while it waited. A record of our own, logged after it, makes this
         -- transaction wait for both; so a repeat is not acknowledged before it would outlive a
         -- failover. (An id alone, of pg_current_xact_id(), is no reason to wait.)
-        IF EXISTS (SELECT FROM {schema}.event_store WHERE event_id = ANY (event_ids)) THEN
+        IF EXISTS (
+            SELECT FROM {schema}.event_store_and_archive WHERE event_id = ANY (event_ids))
+        THEN
             PERFORM pg_logical_emit_message(true, 'hitherto', '');
         END IF;
+    END IF;
+END $hitherto$;
+
+-- These two once more, as they were, but that a checkpoint may stand at an archived event.
+CREATE OR REPLACE FUNCTION {schema}.attend_projection(
+    projection text, number int, who text, lease double precision, held int[], tokens bigint[]
+)
+RETURNS TABLE (state text, paused boolean, share int, retry boolean, partition int, token bigint,
+    "position" bigint, attempts int, silent_until bigint, intact boolean)
+LANGUAGE plpgsql AS $hitherto$
+#variable_conflict use_column
+DECLARE
+    until timestamptz := clock_timestamp() + lease * interval '1 second';
+    total int;
+    pausing boolean;
+    fair int;
+    mine int[];
+BEGIN
+    SELECT CASE WHEN g.inline THEN 0 ELSE g.partitions END, g.paused INTO total, pausing
+        FROM {schema}.projection_generations g
+        WHERE g.name = projection AND g.generation = number AND g.state <> 'retired';
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    INSERT INTO {schema}.projection_workers AS w (name, generation, worker, alive_until)
+        VALUES (projection, number, who, until)
+        ON CONFLICT (name, generation, worker) DO UPDATE SET alive_until = excluded.alive_until;
+    DELETE FROM {schema}.projection_workers w
+        USING (SELECT worker FROM {schema}.projection_workers
+               WHERE name = projection AND generation = number
+                 AND alive_until < clock_timestamp() - interval '1 minute'
+               FOR UPDATE SKIP LOCKED) AS gone
+        WHERE w.name = projection AND w.generation = number AND w.worker = gone.worker;
+    SELECT ceil(total::numeric / greatest(count(*), 1)) INTO fair FROM {schema}.projection_workers w
+        WHERE w.name = projection AND w.generation = number AND w.alive_until > clock_timestamp();
+
+    UPDATE {schema}.projection_checkpoints c SET leased_until = until
+        FROM (SELECT c.partition FROM {schema}.projection_checkpoints c
+              JOIN unnest(held, tokens) AS own (p, t) ON own.p = c.partition AND own.t = c.token
+              WHERE c.name = projection AND c.generation = number AND c.worker = who
+              ORDER BY c.partition FOR UPDATE OF c SKIP LOCKED) AS renewed
+        WHERE c.name = projection AND c.generation = number AND c.partition = renewed.partition;
+    SELECT coalesce(array_agg(c.partition), '{}') INTO mine
+        FROM {schema}.projection_checkpoints c
+        JOIN unnest(held, tokens) AS own (p, t) ON own.p = c.partition AND own.t = c.token
+        WHERE c.name = projection AND c.generation = number AND c.worker = who;
+    IF NOT pausing AND cardinality(mine) < fair THEN
+        WITH free AS (
+            SELECT c.partition FROM {schema}.projection_checkpoints c
+            WHERE c.name = projection AND c.generation = number AND c.partition <> ALL (mine)
+              AND (c.leased_until IS NULL OR c.leased_until < clock_timestamp())
+            ORDER BY c.partition LIMIT fair - cardinality(mine)
+            FOR UPDATE SKIP LOCKED
+        ), taken AS (
+            UPDATE {schema}.projection_checkpoints c
+            SET token = c.token + 1, worker = who, leased_until = until
+            FROM free
+            WHERE c.name = projection AND c.generation = number AND c.partition = free.partition
+            RETURNING c.partition
+        )
+        SELECT mine || array_agg(taken.partition) INTO mine FROM taken;
+    END IF;
+
+    RETURN QUERY
+        SELECT g.state::text, g.paused, fair, EXISTS (
+                SELECT FROM {schema}.projection_parked_events p
+                WHERE p.name = projection AND p.generation = number AND p.retry
+                  AND p.partition = ANY (mine)),
+            c.partition::int, c.token, c.position, c.attempts, c.silent_until,
+            c.position = 0 OR EXISTS (
+                SELECT FROM {schema}.event_store_and_archive e
+                WHERE e.global_position = c.position AND e.event_id = c.event_id)
+        FROM {schema}.projection_generations g
+        LEFT JOIN {schema}.projection_checkpoints c
+            ON c.name = projection AND c.generation = number AND c.partition = ANY (mine)
+            AND c.worker = who
+        WHERE g.name = projection AND g.generation = number AND g.state <> 'retired'
+        ORDER BY c.partition;
+END $hitherto$;
+
+CREATE OR REPLACE FUNCTION {schema}.advance_projection(progress jsonb) RETURNS void
+LANGUAGE plpgsql AS $hitherto$
+#variable_conflict use_column
+DECLARE
+    projection text := progress ->> 'name';
+    number int := progress ->> 'generation';
+    reached bigint := progress ->> 'position';
+    moved int;
+    gone record;
+BEGIN
+    UPDATE {schema}.projection_checkpoints c
+    SET position = greatest(c.position, reached),
+        event_id = CASE WHEN c.position < reached THEN event.event_id ELSE c.event_id END,
+        handled = c.handled + coalesce((progress -> 'handled' ->> lease.key)::bigint, 0),
+        attempts = (progress ->> 'begun')::boolean::int,
+        leased_until = clock_timestamp() + (progress ->> 'lease')::float8 * interval '1 second',
+        updated_at = clock_timestamp()
+    FROM jsonb_each_text(progress -> 'leases') AS lease
+    LEFT JOIN {schema}.event_store_and_archive AS event ON event.global_position = reached
+    WHERE c.name = projection AND c.generation = number
+      AND c.partition = lease.key::int AND c.token = lease.value::bigint
+      AND c.position = coalesce((progress -> 'after' ->> lease.key)::bigint, c.position);
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    IF moved < (SELECT count(*) FROM jsonb_object_keys(progress -> 'leases'))
+        OR moved = 0 AND NOT EXISTS (
+            SELECT FROM {schema}.projection_generations g
+            WHERE g.name = projection AND g.generation = number AND g.state <> 'retired')
+    THEN
+        RAISE EXCEPTION USING ERRCODE = 'HH423', MESSAGE = format(
+            'another worker has taken over %L, or its generation %s is retired: nothing was '
+            'written', projection, number);
+    END IF;
+
+    IF jsonb_array_length(progress -> 'unparked') > 0 THEN
+        DELETE FROM {schema}.projection_parked_events p
+        WHERE p.name = projection AND p.generation = number AND p.position IN (
+            SELECT value::bigint FROM jsonb_array_elements_text(progress -> 'unparked'));
+        GET DIAGNOSTICS moved = ROW_COUNT;
+        IF moved < jsonb_array_length(progress -> 'unparked') THEN
+            RAISE EXCEPTION USING ERRCODE = 'HH423', MESSAGE = format(
+                'an event of %L is parked no more: nothing was written', projection);
+        END IF;
+    END IF;
+    IF jsonb_array_length(progress -> 'parked') > 0 THEN
+        INSERT INTO {schema}.projection_parked_events AS old (
+            name, generation, position, partition, event_id, event_type, aggregate_id,
+            event_version, attempts, error)
+        SELECT projection, number, p.position, p.partition, p.event_id, p.event_type,
+            p.aggregate_id, p.version, p.attempts, p.error
+        FROM jsonb_to_recordset(progress -> 'parked') AS p (
+            position bigint, partition int, event_id uuid, event_type text, aggregate_id text,
+            version int, attempts int, error text)
+        ON CONFLICT (name, generation, position) DO UPDATE
+        SET attempts = excluded.attempts, error = excluded.error, retry = false,
+            parked_at = excluded.parked_at;
+    END IF;
+    IF jsonb_array_length(progress -> 'documents') > 0 THEN
+        INSERT INTO {schema}.projection_documents AS old (
+            name, generation, collection, key, partition, document)
+        SELECT projection, number, d ->> 'collection', d ->> 'key', (d ->> 'partition')::int,
+            d -> 'data'
+        FROM jsonb_array_elements(progress -> 'documents') AS d
+        WHERE jsonb_typeof(d -> 'data') <> 'null'
+        ON CONFLICT (name, generation, collection, key, partition) DO UPDATE
+        SET document = excluded.document;
+        FOR gone IN
+            SELECT d ->> 'collection' AS collection, d ->> 'key' AS key,
+                (d ->> 'partition')::int AS partition
+            FROM jsonb_array_elements(progress -> 'documents') AS d
+            WHERE jsonb_typeof(d -> 'data') = 'null'
+        LOOP
+            DELETE FROM {schema}.projection_documents old
+            WHERE old.name = projection AND old.generation = number
+              AND old.collection = gone.collection AND old.key = gone.key
+              AND old.partition = gone.partition;
+        END LOOP;
     END IF;
 END $hitherto$;
