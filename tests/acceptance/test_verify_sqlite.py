@@ -59,6 +59,7 @@ def rebuilt(written: str, changed: str) -> Callable[[apsw.Connection], None]:
         assert written in made
         beside: Any = list(connection.execute(BESIDE))
         latest = connection.execute("SELECT max(seq) FROM sqlite_sequence").get
+        connection.execute("PRAGMA legacy_alter_table = ON")  # views and triggers stay as they are
         connection.execute("ALTER TABLE event_store RENAME TO old")
         connection.execute(made.replace(written, changed))
         connection.execute("INSERT INTO event_store SELECT * FROM old; DROP TABLE old")

@@ -60,7 +60,7 @@ class BackendBehind(InThread):
         backend = store._async.backend
         if name == "usage":
             return backend.usage
-        if name in {"chain", "looking", "personal"}:
+        if name in {"archive", "chain", "looking", "personal"}:
             return PartBehind(store, getattr(backend, name))
         return getattr(PartBehind(store, backend), name)
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hitherto.cli.adopt import adopt_table
+from hitherto.cli.archive import archive, restore
 from hitherto.cli.branch import branch
 from hitherto.cli.check import check
 from hitherto.cli.complaints import complaint
@@ -48,6 +49,8 @@ app.command(replay_diff)
 app.command(check)
 app.command(health)
 app.command(forget)
+app.command(archive)
+app.command(restore)
 app.command(completion)
 app.command(show)
 app.command(events)

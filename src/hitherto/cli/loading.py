@@ -1,6 +1,7 @@
 """Aggregates and projections that the command line names."""
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
@@ -15,8 +16,12 @@ from hitherto.application.projection import Projection
 Kind: TypeAlias = Callable[[str], Aggregate[Any]]
 """What `Repository` takes: an aggregate class, or an instance of a `Decider`."""
 
-_AGGREGATE, _PROJECTION = "aggregate", "projection"
-_EXAMPLES = {_AGGREGATE: "shop.orders:Order", _PROJECTION: "shop.views:Balances"}
+_AGGREGATE, _PROJECTION, _FUNCTION = "aggregate", "projection", "function"
+_EXAMPLES = {
+    _AGGREGATE: "shop.orders:Order",
+    _PROJECTION: "shop.views:Balances",
+    _FUNCTION: "shop.orders:is_delivered",
+}
 
 
 def load_all(names: Iterable[str]) -> list[Kind]:
@@ -85,6 +90,19 @@ def load_projection(name: str) -> Projection[Any]:
             f"{name!r} cannot be made without arguments: {type(error).__name__}: {error}; "
             "make an instance in the module, and name that"
         ) from error
+    return made
+
+
+def load_function(name: str) -> Callable[[Any], Any]:
+    """The function, or the method of a class, that MODULE:NAME names.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    found = _named(name, _FUNCTION, inspect.isfunction)
+    if not callable(found):
+        raise ConfigurationError(f"{name!r} is no function, nor a method of a class")
+    made: Callable[[Any], Any] = found
     return made
 
 

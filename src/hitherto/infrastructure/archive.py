@@ -26,11 +26,6 @@ class ResilientArchive:
         """See `Archive.restore`; where an answer was lost, it may tell of none."""
         return await self._call("restore", lambda: self._archive.restore(aggregate_ids))
 
-    async def archived_ids(
-        self, aggregate_type: str, *, after: str = "", limit: int = 1000
-    ) -> Sequence[str]:
-        """See `Archive.archived_ids`."""
-        return await self._call(
-            "archived_ids",
-            lambda: self._archive.archived_ids(aggregate_type, after=after, limit=limit),
-        )
+    async def archived(self, aggregate_ids: Sequence[str]) -> Mapping[str, int]:
+        """See `Archive.archived`."""
+        return await self._call("archived", lambda: self._archive.archived(aggregate_ids))

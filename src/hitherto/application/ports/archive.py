@@ -36,8 +36,6 @@ class Archive(Protocol):
         """
         ...
 
-    async def archived_ids(
-        self, aggregate_type: str, *, after: str = "", limit: int = 1000
-    ) -> Sequence[str]:
-        """The ids of one type that have events in the archive; see `EventStore.aggregate_ids`."""
+    async def archived(self, aggregate_ids: Sequence[str]) -> Mapping[str, int]:
+        """How many events are in the archive, of each of these aggregates that has any there."""
         ...

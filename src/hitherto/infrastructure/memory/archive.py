@@ -1,9 +1,8 @@
 """Which events count as archived, in memory: the reference. They stay where they are."""
 
 from collections.abc import Mapping, Sequence
-from heapq import nsmallest
 
-from hitherto.application.records import StoredEvent, check_id_page
+from hitherto.application.records import StoredEvent
 
 
 class MemoryArchive:
@@ -32,16 +31,6 @@ class MemoryArchive:
         there = [each for each in dict.fromkeys(aggregate_ids) if each in self._archived]
         return {each: self._archived.pop(each) for each in there}
 
-    async def archived_ids(
-        self, aggregate_type: str, *, after: str = "", limit: int = 1000
-    ) -> Sequence[str]:
-        """See `Archive.archived_ids`."""
-        check_id_page(aggregate_type, after, limit)
-        return nsmallest(
-            limit,
-            [
-                each
-                for each in self._archived
-                if each > after and self._streams[each][0].aggregate_type == aggregate_type
-            ],
-        )
+    async def archived(self, aggregate_ids: Sequence[str]) -> Mapping[str, int]:
+        """See `Archive.archived`."""
+        return {each: self._archived[each] for each in aggregate_ids if each in self._archived}

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hitherto.application.records import check_id_page
 from hitherto.infrastructure.postgres.connections import Connections
 from hitherto.infrastructure.postgres.errors import reading
 from hitherto.infrastructure.postgres.schema import Schema
@@ -24,12 +23,9 @@ class PostgresArchive:
         """See `Archive.restore`."""
         return dict(await self._fetch("restore", list(aggregate_ids)))
 
-    async def archived_ids(
-        self, aggregate_type: str, *, after: str = "", limit: int = 1000
-    ) -> Sequence[str]:
-        """See `Archive.archived_ids`."""
-        check_id_page(aggregate_type, after, limit)
-        return [row[0] for row in await self._fetch("archived_ids", aggregate_type, after, limit)]
+    async def archived(self, aggregate_ids: Sequence[str]) -> Mapping[str, int]:
+        """See `Archive.archived`."""
+        return dict(await self._fetch("archived", list(aggregate_ids)))
 
     async def _fetch(self, name: str, *arguments: Any) -> list[Any]:
         with reading(self._connections.where):

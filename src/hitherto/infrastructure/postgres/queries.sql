@@ -250,11 +250,13 @@ SELECT id, events FROM {schema}.archive_events($1, $2)
 -- name: restore
 SELECT id, events FROM {schema}.restore_events($1)
 
--- name: archived_ids
--- A page of the ids of one aggregate type that have events in the archive.
-SELECT aggregate_id FROM {schema}.event_archive
-WHERE event_version = 1 AND aggregate_type = $1 AND aggregate_id > $2
-ORDER BY aggregate_id LIMIT $3
+-- name: archived
+-- They are the first ones, so the last one's version tells how many.
+SELECT last.* FROM unnest($1::text[]) AS ids (id)
+CROSS JOIN LATERAL (
+    SELECT aggregate_id, event_version FROM {schema}.event_archive
+    WHERE aggregate_id = ids.id ORDER BY event_version DESC LIMIT 1
+) AS last
 
 -- name: save_snapshot
 -- Keep a snapshot unless one of its version or a later one is kept; $6 names the version of one

@@ -2,11 +2,11 @@
 # (apsw's stubs name types that they do not import)
 """Closed aggregates in SQLite, moved by the writer."""
 
+import json
 from collections.abc import Mapping, Sequence
 
 import apsw
 
-from hitherto.application.records import check_id_page
 from hitherto.infrastructure.sql import named_queries
 from hitherto.infrastructure.sqlite.connections import Connections
 from hitherto.infrastructure.sqlite.reading import select
@@ -46,16 +46,13 @@ class SqliteArchive:
 
         return await self._connections.write(work)
 
-    async def archived_ids(
-        self, aggregate_type: str, *, after: str = "", limit: int = 1000
-    ) -> Sequence[str]:
-        """See `Archive.archived_ids`."""
-        check_id_page(aggregate_type, after, limit)
-        bindings = (aggregate_type, after, limit)
+    async def archived(self, aggregate_ids: Sequence[str]) -> Mapping[str, int]:
+        """See `Archive.archived`."""
+        listed = json.dumps(list(aggregate_ids))
         rows = await self._connections.read(
-            lambda connection: select(connection, _SQL["archived_ids"], bindings)
+            lambda connection: select(connection, _SQL["archived"], (listed,))
         )
-        return [aggregate_id for (aggregate_id,) in rows]
+        return dict(rows)
 
 
 def _moved(connection: apsw.Connection, name: str, id: str, head: int = 0) -> int:

@@ -61,11 +61,10 @@ DELETE FROM event_store WHERE aggregate_id = :id AND event_version < :head RETUR
 INSERT INTO event_store SELECT * FROM event_archive WHERE aggregate_id = :id;
 DELETE FROM event_archive WHERE aggregate_id = :id RETURNING 1
 
--- name: archived_ids
--- A page of the ids of one aggregate type that have events in the archive.
-SELECT aggregate_id FROM event_archive
-WHERE event_version = 1 AND aggregate_type = ? AND aggregate_id > ?
-ORDER BY aggregate_id LIMIT ?
+-- name: archived
+-- They are the first ones, so the last one's version tells how many.
+SELECT aggregate_id, max(event_version) FROM event_archive
+WHERE aggregate_id IN (SELECT value FROM json_each(?)) GROUP BY aggregate_id
 
 -- name: mark_handled
 INSERT INTO handled_messages (scope, message_id, handled_at) VALUES (?, ?, ?)

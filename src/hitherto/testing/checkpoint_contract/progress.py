@@ -67,6 +67,21 @@ class ProgressContract:
         (lease,) = (await leases(backend, made, held)).values()
         assert (lease.position, lease.intact) == (positions[3], True)
 
+    async def test_a_checkpoint_may_stand_at_an_archived_event(self, backend: Backend) -> None:
+        """It is the event that it was, whether it was archived before the step or after it."""
+        positions = await some_events(backend)
+        made = await prepare(backend)
+        held = await hold(backend, made)
+        await advance(backend, made, held, positions[1])
+        await backend.archive.archive({"thing": 5})
+        (lease,) = (await leases(backend, made, held)).values()
+        assert (lease.position, lease.intact) == (positions[1], True)
+        await advance(backend, made, held, positions[2])
+        (lease,) = (await leases(backend, made, held)).values()
+        assert (lease.position, lease.intact) == (positions[2], True)
+        (status,) = await backend.checkpoints.status(NAME)
+        assert status.lag_events == 2
+
     @pytest.mark.parametrize("begun", [False, True])
     async def test_a_step_settles_the_attempts(self, backend: Backend, begun: bool) -> None:
         """Where the worker goes on at once, the next one is counted with it."""

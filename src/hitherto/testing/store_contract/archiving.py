@@ -36,25 +36,13 @@ class ArchiveContract:
         assert await backend.archive.archive({"a": 5, "b": 1, "nobody": 1}) == {"a": 4}
         assert await backend.archive.archive({"a": 5}) == {}
         assert await backend.archive.archive({}) == {}
-        assert await backend.archive.archived_ids("Thing") == ["a"]
-        assert await backend.archive.archived_ids("Other") == []
+        assert await backend.archive.archived(["c", "b", "a", "nobody"]) == {"a": 4}
 
     async def test_one_that_has_gone_on_is_left_alone(self, backend: Backend) -> None:
         """It is no longer what was found closed."""
         await _fill(backend)
         assert await backend.archive.archive({"a": 4, "c": 4}) == {"c": 3}
-        assert await backend.archive.archived_ids("Thing") == ["c"]
-
-    async def test_archived_ids_come_in_pages(self, backend: Backend) -> None:
-        """In the order of their bytes, of one type."""
-        ids = [" ", "A", "Z", "a", "é", "😀"]
-        await backend.append([append_to(each, 2) for each in ids])
-        await backend.append([append_to("B", 2, type="Other")])
-        await backend.archive.archive(dict.fromkeys([*ids, "B"], 2))
-        assert await backend.archive.archived_ids("Thing", limit=3) == ids[:3]
-        assert await backend.archive.archived_ids("Thing", after=ids[2]) == ids[3:]
-        with pytest.raises(InvalidInput):
-            await backend.archive.archived_ids("Thing", limit=0)
+        assert await backend.archive.archived(["a", "c"]) == {"c": 3}
 
     async def test_what_is_read_of_an_aggregate_stays_the_same(self, backend: Backend) -> None:
         """Whatever part of it, in either direction, by itself or with others."""
@@ -219,7 +207,7 @@ class ArchiveContract:
         await backend.archive.archive({"a": 5, "c": 4})
         assert await backend.archive.restore(["a", "b", "nobody"]) == {"a": 4}
         assert await backend.archive.restore(["a"]) == {}
-        assert await backend.archive.archived_ids("Thing") == ["c"]
+        assert await backend.archive.archived(["a", "c"]) == {"c": 3}
         assert await _log(backend) == before
         await backend.append([append_to("a", after=5)])
         assert await backend.archive.archive({"a": 6}) == {"a": 5}

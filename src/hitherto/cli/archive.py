@@ -1,0 +1,125 @@
+"""`hitherto archive` and `hitherto restore`: closed aggregates, moved aside and back."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+from rich.console import Console
+
+from hitherto import ConfigurationError, Repository, connect
+from hitherto.application.archiving import Archived
+from hitherto.application.archiving import archive as archive_closed
+from hitherto.cli.loading import load_function, load_one
+from hitherto.cli.printing import print_json, say
+from hitherto.cli.progress import bars
+from hitherto.cli.projections.options import AsJson, Schema, Url
+
+
+def archive(
+    aggregate: str,
+    /,
+    *,
+    closed: str | None = None,
+    older_than: float | None = None,
+    ids: Annotated[Sequence[str], Parameter(name="--id", negative="", show_default=False)] = (),
+    url: Url = None,
+    schema: Schema = "public",
+    dry_run: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Move the events of closed aggregates into a table of their own, all but the last of each.
+
+    Whoever reads is given them as before, and an archived aggregate may go on. The store may be in
+    use; run it again, by and by, for those that were closed since:
+
+        hitherto archive shop.orders:Order --closed shop.orders:is_delivered --older-than 90
+
+    On PostgreSQL it takes the owner of the tables, or who was granted the function.
+
+    Parameters
+    ----------
+    aggregate:
+        The aggregate, as MODULE:NAME.
+    closed:
+        A function that is given an aggregate and tells whether it is closed, or a method of its
+        class, as MODULE:NAME.
+    older_than:
+        Only those whose last event was stored more than so many days ago.
+    ids:
+        Only this aggregate. It may be given several times.
+    dry_run:
+        Only tell what would be moved.
+    """
+    kind = load_one(aggregate)
+    is_closed = None if closed is None else load_function(closed)
+    age = None if older_than is None else timedelta(days=older_than)
+
+    async def run() -> Archived:
+        async with connect(url, schema=schema, migrate=False) as store:
+            with bars() as progress:
+                return await archive_closed(
+                    Repository(store, kind),
+                    closed=is_closed,
+                    older_than=age,
+                    ids=ids or None,
+                    dry_run=dry_run,
+                    progress=progress,
+                )
+
+    result = asyncio.run(run())
+    if as_json:
+        print_json({"aggregate": aggregate, "dry_run": dry_run, **msgspec.structs.asdict(result)})
+    else:
+        _tell(Console(highlight=False), result, dry_run=dry_run)
+    return 0
+
+
+def restore(
+    *ids: str, url: Url = None, schema: Schema = "public", as_json: AsJson = False
+) -> int:
+    """Move archived events back to the others.
+
+    It is needed for nothing but tools that read the table of events themselves:
+
+        hitherto restore order-1 order-2
+
+    The exit status is 1 if none of the aggregates has events in the archive.
+
+    Parameters
+    ----------
+    ids:
+        The aggregates.
+    """
+
+    if not ids:
+        raise ConfigurationError("no aggregate is named: give the ids of those to restore")
+
+    async def run() -> Mapping[str, int]:
+        async with connect(url, schema=schema, migrate=False) as store:
+            return await store.backend.archive.restore(ids)
+
+    moved = asyncio.run(run())
+    if as_json:
+        print_json({"events": dict(moved)})
+    else:
+        console = Console(highlight=False)
+        for id, events in sorted(moved.items()):
+            say(console, f"{id}: {events:,} events")
+        if not moved:
+            say(console, "None of them has events in the archive.", "yellow")
+    return 0 if moved else 1
+
+
+def _tell(console: Console, result: Archived, *, dry_run: bool) -> None:
+    if dry_run:
+        say(console, "Nothing was changed.", "yellow")
+    say(console, f"Aggregates: {result.aggregates:,}")
+    say(console, f"Of one event, which stays: {result.single:,}")
+    say(console, f"In the archive before: {result.already:,}")
+    say(console, f"With a recent event: {result.recent:,}")
+    say(console, f"Not closed: {result.open:,}")
+    say(console, f"{'To be archived' if dry_run else 'Archived'}: {result.closed:,}", "green")
+    say(console, f"  events: {result.events:,}")
