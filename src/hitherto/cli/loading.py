@@ -16,7 +16,11 @@ Kind: TypeAlias = Callable[[str], Aggregate[Any]]
 """What `Repository` takes: an aggregate class, or an instance of a `Decider`."""
 
 _AGGREGATE, _PROJECTION = "aggregate", "projection"
-_EXAMPLES = {_AGGREGATE: "shop.orders:Order", _PROJECTION: "shop.views:Balances"}
+_EXAMPLES = {
+    _AGGREGATE: "shop.orders:Order",
+    _PROJECTION: "shop.views:Balances",
+    "mapping": "shop.users:Users",
+}
 
 
 def load_all(names: Iterable[str]) -> list[Kind]:

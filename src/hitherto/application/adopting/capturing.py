@@ -42,11 +42,13 @@ class Capture:
 
     Attributes:
         taken: Changes that this one has taken over.
+        written: Rows that it has written where new code had changed them, too.
         refused: Changes that it has refused.
     """
 
     def __init__(self, mapped: Mapped) -> None:
         self.taken = 0
+        self.written = 0
         self.refused = 0
         self._mapped = mapped
         self._store = mapped.store
@@ -165,7 +167,7 @@ class Capture:
                 if each.id in refused:
                     break
                 taken.append(each.id)
-        await settle(self._mapped, parts.keys(), taken=taken, refused=refused)
+        self.written += await settle(self._mapped, parts.keys(), taken=taken, refused=refused)
         self.taken += len(taken)
         self.refused += len(refused)
 
