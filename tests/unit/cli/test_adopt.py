@@ -1,6 +1,7 @@
 """`hitherto adopt`: what it prints, and what it refuses."""
 
 import json
+import re
 from pathlib import Path
 
 import apsw
@@ -159,7 +160,10 @@ def test_a_capture_is_installed_run_and_removed(capsys: pytest.CaptureFixture[st
     assert printed(capsys, *capture, "install") == ["Each write to users is captured from now on."]
     printed(capsys, *MAPPED)
     execute("UPDATE users SET name = 'Bert' WHERE id = 2", "DELETE FROM users WHERE id = 1")
-    assert printed(capsys, *capture, "run", "--until-caught-up", status=1) == [
+    assert run([*capture, "run", "--until-caught-up"]) == 1
+    out, err = capsys.readouterr()
+    assert re.search(r"change_refused +error='ValueError: users stay' key='1' table='users'", err)
+    assert out.splitlines() == [
         "Keeping users and its aggregates in step.",
         "Changes taken over: 1",
         "Rows written back: 0",
