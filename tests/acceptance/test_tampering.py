@@ -1,7 +1,7 @@
 """Somebody's hand in the tables of a store with hash chains, and what is found of it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -320,7 +320,7 @@ async def test_any_flipped_bit_of_any_column_is_found(
         assert await hands.found() == {}
 
 
-async def _each(flip: Callable[[int, str, int], Awaitable[bool]], examples: int) -> None:
+async def _each(flip: Callable[[int, str, int], Coroutine[Any, Any, bool]], examples: int) -> None:
     """Call it with values that hypothesis draws, on this loop."""
     loop = asyncio.get_running_loop()
 

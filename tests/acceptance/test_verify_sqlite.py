@@ -7,7 +7,15 @@ from typing import Any, get_args
 
 import apsw
 import pytest
-from tests.acceptance.sound_store import AGGREGATES, FINES, TAMPERED, kinds, make_store, places, reported
+from tests.acceptance.sound_store import (
+    AGGREGATES,
+    FINES,
+    TAMPERED,
+    kinds,
+    make_store,
+    places,
+    reported,
+)
 
 from hitherto.application.findings import Kind
 

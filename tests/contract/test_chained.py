@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -23,8 +24,8 @@ from hitherto.testing.store_contract.repeats import RepeatContract
 class Unchained:
     """Left out: what appends without hashes of its own accord."""
 
-    test_events_without_a_content_hash_have_no_hashes = None
-    test_an_event_without_a_hash_breaks_a_chain = None
+    test_events_without_a_content_hash_have_no_hashes: Any = None
+    test_an_event_without_a_hash_breaks_a_chain: Any = None
 
 
 class TestInMemory(Unchained, StoreContract):
