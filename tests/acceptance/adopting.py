@@ -1,8 +1,8 @@
 """A table of users as programs kept them, and what its rows mean as events."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -136,6 +136,9 @@ def from_row(row: Row) -> UserEvent:
     return UserCreated(email=row["email"], name=row["name"], active=row["active"])
 
 
+Execute = Callable[..., Awaitable[None]]
+
+
 class World(Protocol):
     """A table and a store, and somebody who writes the table as programs do."""
 
@@ -150,6 +153,10 @@ class World(Protocol):
 
     async def fetch(self, query: str) -> list[tuple[Any, ...]]:
         """What a query gives to a program."""
+        ...
+
+    def program(self) -> AbstractAsyncContextManager[Execute]:
+        """Runs statements, again and again; each time in one transaction."""
         ...
 
 
@@ -170,11 +177,20 @@ class PostgresWorld:
         )
 
     async def execute(self, *statements: str) -> None:
+        async with self.program() as execute:
+            await execute(*statements)
+
+    @asynccontextmanager
+    async def program(self) -> AsyncIterator[Execute]:
         connection = await asyncpg.connect(self.table_url)
-        try:
+
+        async def execute(*statements: str) -> None:
             async with connection.transaction():
                 for each in statements:
                     await connection.execute(each)
+
+        try:
+            yield execute
         finally:
             await connection.close()
 
@@ -210,6 +226,10 @@ class SqliteWorld:
 
     async def fetch(self, query: str) -> list[tuple[Any, ...]]:
         return await asyncio.to_thread(self._execute, [query])
+
+    @asynccontextmanager
+    async def program(self) -> AsyncIterator[Execute]:
+        yield self.execute
 
     def _execute(self, statements: Iterable[str]) -> list[tuple[Any, ...]]:
         connection = apsw.Connection(str(self.path))

@@ -12,6 +12,8 @@ from hitherto.examples.traffic_fines import Fine, import_fines, sample_lines
 
 AGGREGATES = ("--aggregates", "hitherto.examples.traffic_fines")
 FINES = 40
+# What only hashes and signatures tell.
+TAMPERED = {"events-missing", "hash-mismatch", "chain-broken", "checkpoint-mismatch"}
 
 
 def make_store(url: str, schema: str = "public") -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,26 @@ from tests.acceptance.adopting import (
     users_of,
 )
 
-from hitherto import Adoption, ConfigurationError, EventStoreUnavailable
-from hitherto.application.adopting import Capture, InStep, Mapped, adopt, capturing, compare
+from hitherto import (
+    Adoption,
+    Aggregate,
+    AggregateLocked,
+    ConfigurationError,
+    Event,
+    EventStoreUnavailable,
+    ProjectionWorker,
+    Repository,
+)
+from hitherto.application.adopting import (
+    AdoptedTable,
+    Capture,
+    InStep,
+    Mapped,
+    Row,
+    adopt,
+    capturing,
+    compare,
+)
 from hitherto.infrastructure.legacy import legacy_table
 
 pytestmark = pytest.mark.integration
@@ -343,3 +361,88 @@ async def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="there is no file"):
         await legacy_table(f"sqlite:///{tmp_path}/none.db", "users").open()
     assert not (tmp_path / "none.db").exists()
+
+
+async def test_a_row_of_which_a_change_waits_is_left_to_who_takes_it_over(
+    world: World, mapped: Mapped
+) -> None:
+    """What a program wrote is not undone meanwhile, nor is what new code did forgotten."""
+    await world.execute(f"UPDATE {world.table_name} SET name = 'Adele' WHERE id = 1")
+    await users_of(mapped.store).update("user-1", lambda user: user.change_email("new@b.c"))
+    query = f"SELECT name, email FROM {world.table_name} WHERE id = 1"
+    await ProjectionWorker(mapped.store, AdoptedTable(mapped)).catch_up()
+    assert await world.fetch(query) == [("Adele", "Ada@example.com")]
+    await Capture(mapped).catch_up()
+    assert await world.fetch(query) == [("Adele", "new@b.c")]
+
+
+async def test_one_at_a_time_writes_back(postgres_url: str, tmp_path: Path) -> None:
+    """Else a fold that is older than another could be written after it."""
+    world = await made("postgres", lambda: postgres_url, tmp_path)
+    async with opened(world) as one, opened(world) as other:
+        async with one.table.settling():
+            with pytest.raises(AggregateLocked):
+                async with other.table.settling():
+                    pass
+        async with other.table.settling():
+            pass
+
+
+async def test_json_goes_both_ways(postgres_url: str, tmp_path: Path) -> None:
+    """As what it stands for."""
+    world = await made("postgres", lambda: postgres_url, tmp_path)
+
+    class Set(Event):
+        settings: Mapping[str, Any]
+
+    class Preferences(Aggregate[Set]):
+        settings: Mapping[str, Any] | None = None
+
+        def apply(self, event: Set) -> None:
+            self.settings = event.settings
+
+    class Rows(Adoption[Preferences]):
+        def baseline(self, row: Row) -> Set:
+            return Set(settings=row["settings"])
+
+        def changed(self, before: Row, after: Row) -> list[Set]:
+            return [Set(settings=after["settings"])]
+
+        def deleted(self, row: Row) -> list[Set]:
+            return []
+
+        def row_of(self, aggregate: Preferences) -> Row:
+            return {"settings": aggregate.settings}
+
+    await insert(world, ["Ada"])
+    change = f"UPDATE {world.table_name} SET settings = "
+    await world.execute(f"""{change}'{{"dark": true, "sizes": [1, 2.5]}}'""")
+    async with opened(world) as opened_one:
+        mapped = Mapped(opened_one.store, Preferences, Rows(), opened_one.table)
+        await mapped.table.install()
+        await adopt(mapped)
+        await world.execute(f"""{change}'{{"dark": false}}'""")
+        await in_step(mapped)
+        preferences = Repository(mapped.store, Preferences)
+        assert (await preferences.load("1")).settings == {"dark": False}
+        await preferences.update("1", lambda it: it.record(Set(settings={"light": None})))
+        await in_step(mapped)
+        query = f"SELECT settings->'light' = 'null'::jsonb FROM {world.table_name}"
+        assert await world.fetch(query) == [(True,)]
+        assert (await compare(mapped)).equal
+
+
+async def test_a_table_that_has_got_a_column_is_captured_anew(world: World, mapped: Mapped) -> None:
+    """What waits is kept."""
+    table = world.table_name
+    await world.execute(f"UPDATE {table} SET name = 'Adele' WHERE id = 1")
+    await world.execute(f"ALTER TABLE {table} ADD COLUMN phone text")
+    await world.execute(f"UPDATE {table} SET phone = '1' WHERE id = 2")
+    async with opened(world) as anew:
+        await anew.table.install()
+        await world.execute(f"UPDATE {table} SET phone = '2' WHERE id = 3")
+        changes = await anew.table.changes(10)
+        assert [each.key for each in changes] == ["1", "2", "3"]
+        assert [(each.after or {})["phone"] for each in changes][2] == "2"
+        await in_step(anew)
+        assert (await compare(anew)).equal

@@ -232,8 +232,7 @@ async def test_a_new_store_has_its_plans_by_index(
         async with store._connections.session() as connection:
             for name, arguments in HOT.items():
                 nodes = await plan(connection, store._sql[name], arguments)
-                kinds = {node["Node Type"] for node in nodes}
-                assert not kinds & {"Seq Scan", "Sort", "Incremental Sort", "Hash"}, (name, kinds)
+                assert "Seq Scan" not in {node["Node Type"] for node in nodes}, name
 
 
 @pytest.mark.parametrize("analyzed", [False, True])

@@ -134,10 +134,10 @@ async def filled(postgres_url: str, postgres_schema: str) -> AsyncIterator[Postg
 
 
 HOT: dict[str, list[Any]] = {
-    "append_event": ["a1", "Thing", 10, "{id}", "Happened", 1, "{}", None, "now"],
+    "append_event": ["a1", "Thing", 10, "{id}", "Happened", 1, "{}", None, "now", None],
     "append_stream": [
         "a1", "Thing", 10, ["{id}", "{id}"], ["Happened"] * 2, [1, 1], ["{}"] * 2, [None] * 2,
-        ["now"] * 2,
+        ["now"] * 2, [None] * 2,
     ],
     "load": ["a1", "code", 2**31 - 1],
     "read_forward": ["a1", 1, 2**31 - 1, 100],
@@ -200,7 +200,7 @@ async def test_an_append_touches_no_more_pages_in_a_large_log(filled: PostgresSt
         batch = [
             [f"a{n}" for n in range(100)], ["Thing"] * 100, [10] * 100, list(range(1, 101)),
             ["{id}"] * 100, ["Happened"] * 100, [1] * 100, [11] * 100, ["{}"] * 100, [None] * 100,
-            ["now"] * 100,
+            ["now"] * 100, None,
         ]  # fmt: skip
         touched = await pages(connection, filled._sql["append_events"], batch)
     assert touched < 60 * 100

@@ -10,7 +10,7 @@ from tests.servers import start_cluster
 
 from hitherto.application.health import Health
 from hitherto.infrastructure.postgres import PostgresStore
-from hitherto.infrastructure.postgres import store as module
+from hitherto.infrastructure.postgres import health as module
 
 pytestmark = pytest.mark.integration
 

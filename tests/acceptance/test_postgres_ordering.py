@@ -277,7 +277,7 @@ async def test_the_health_check_names_who_holds_the_readers_back(
     store: PostgresStore, sessions: list[Writer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An open transaction that has appended is found by its process id."""
-    monkeypatch.setattr("hitherto.infrastructure.postgres.store._HELD_TOO_LONG", 0.0)
+    monkeypatch.setattr("hitherto.infrastructure.postgres.health._HELD_TOO_LONG", 0.0)
     slow, quick, _ = sessions
     await slow("BEGIN")
     await slow.append("a")

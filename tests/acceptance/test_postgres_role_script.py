@@ -23,6 +23,7 @@ from tests.servers import new_schema
 
 from hitherto import Repository, SchemaMismatch, connect
 from hitherto.application.records import PlacedEvent
+from hitherto.infrastructure.chaining import Chained
 from hitherto.infrastructure.postgres import schema_sql
 from hitherto.infrastructure.postgres.roles import roles_sql
 from hitherto.testing.repository_contract.domain import Account
@@ -352,3 +353,20 @@ async def _drop(admin: Any, schema: str, prefix: str) -> None:
     for name in names:
         if await admin.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = $1::text", name):
             await admin.execute(f"DROP OWNED BY {quoted(name)}; DROP ROLE {quoted(name)}")
+
+
+async def test_the_writer_chains_events_and_cannot_choose_their_hashes(made: Made) -> None:
+    """It gives the hash of a content; the chain is the store's."""
+    async with opened(made.login("writer"), made.schema) as store:
+        chained = Chained(store)
+        await chained.append([an_append("a", count=2)])
+        await chained.append([an_append("long", count=300), an_append("b")])
+        assert await chained.import_events([placed("imported")]) == 1
+    async with opened(made.login("reader"), made.schema) as store:
+        assert all(link.event_hash for link in await store.chain.links())
+    insert = _INSERT.format(schema=made.schema)
+    values = _VALUES.format()
+    async with made.session("writer") as session:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await session.execute(f"{insert}, event_hash) VALUES ({values}, '')")
+        await session.execute(f"{insert}, content_hash) VALUES ({values}, '')")

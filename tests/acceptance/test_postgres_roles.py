@@ -13,7 +13,7 @@ from tests.servers import new_schema
 
 from hitherto import SchemaMismatch
 from hitherto.application.health import Health
-from hitherto.infrastructure.postgres import store as module
+from hitherto.infrastructure.postgres import health as module
 from hitherto.infrastructure.postgres.schema import latest_version
 
 pytestmark = pytest.mark.integration

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import asyncpg
 import pytest
 from tests.acceptance.postgres_stores import opened, quoted
-from tests.acceptance.sound_store import AGGREGATES, kinds, make_store, places, reported
+from tests.acceptance.sound_store import AGGREGATES, TAMPERED, kinds, make_store, places, reported
 
 from hitherto.application.findings import Kind
 
@@ -114,6 +114,21 @@ PLANTED: list[tuple[str, list[str], dict[str, int]]] = [
     (
         "no trigger at inserts",
         ["DROP TRIGGER event_store_registers_append ON event_store"],
+        {GUARD: 1},
+    ),
+    (
+        "no trigger for hashes",
+        ["DROP TRIGGER event_store_chains_event ON event_store"],
+        {GUARD: 1},
+    ),
+    (
+        "a trigger for other hashes",
+        [
+            "DROP TRIGGER event_store_chains_event ON event_store",
+            f"{TRIGGER.format('INSERT', 'ROW', 'chain_event')}".replace(
+                "EXECUTE", "WHEN (NEW.event_version > 1) EXECUTE"
+            ),
+        ],
         {GUARD: 1},
     ),
     (
@@ -306,6 +321,7 @@ def test_a_store_that_nobody_meddled_with_is_sound(planted: Planted) -> None:
     assert report == {
         "sound": True, "aggregate_types": ["Fine"],
         "events": 169, "snapshots": 25, "foreign": 0, "unread": False, "findings": [],
+        "chained": 0, "unchained": 0, "sealed_position": None,
     }  # fmt: skip
 
 
@@ -326,12 +342,13 @@ def test_planted_damage_is_found_and_nothing_else(
 
 
 def test_every_kind_of_damage_was_planted() -> None:
-    """Those that the server itself makes impossible aside."""
+    """But for what the server makes impossible, and what hashes tell: see `test_tampering`."""
     planted = {kind for _, _, found in PLANTED for kind in found}
     assert planted == {*get_args(Kind)} - {
         "file-damaged",
         "snapshot-malformed",
         "snapshot-not-json",
+        *TAMPERED,
     }
 
 

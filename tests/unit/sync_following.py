@@ -93,7 +93,7 @@ def fill(counters: Repository[Counter], events: int) -> None:
 
 def the_same(store: Store) -> Store:
     """Another one on the same events, which shares no classes with it."""
-    if "Memory" in type(store._async.backend.backend).__name__:  # type: ignore[attr-defined]
+    if "Memory" in type(store._async.sealed.backend).__name__:  # type: ignore[attr-defined]
         return Store(lambda: hitherto.Store(Following(store)))
     return Store(store._make)
 

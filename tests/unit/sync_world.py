@@ -62,7 +62,7 @@ class Following(MemoryStore):
     """Another door to what a sync store's memory backend holds."""
 
     def __init__(self, store: Store) -> None:
-        resilient: Any = store._async.backend
+        resilient: Any = store._async.sealed
         vars(self).update(vars(resilient.backend))
 
 

@@ -34,8 +34,8 @@ PACKAGE = "hitherto.infrastructure.postgres"
 
 def behind(store: Store) -> Backend:
     """What does the work of a store."""
-    assert isinstance(store.backend, Resilient)
-    return store.backend.backend
+    assert isinstance(store.sealed, Resilient)
+    return store.sealed.backend
 
 
 @pytest.fixture(autouse=True)
@@ -221,7 +221,7 @@ class TestSurroundings:
             url, max_connections=3, connect_timeout=4.5, schema="mine", timeout=2, migrate=False,
             breaker_threshold=4, breaker_cooldown=0.5,
         )  # fmt: skip
-        resilient: Any = store.backend
+        resilient: Any = store.sealed
         assert resilient._deadline.seconds == 2
         assert (resilient._breaker._threshold, resilient._breaker._cooldown) == (4, 0.5)
         backend: Any = behind(store)

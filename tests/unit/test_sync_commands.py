@@ -279,7 +279,7 @@ class TestForks:
         assert in_child(child) == (2, 2)
         assert bus.send(Count("c-1"), id="before") is None
         assert bus.send(Count("c-1")) == 2
-        in_file = "Sqlite" in type(store._async.backend.backend).__name__  # type: ignore[attr-defined]
+        in_file = "Sqlite" in type(store._async.sealed.backend).__name__  # type: ignore[attr-defined]
         assert counters.exists("c-3") == in_file
         again = bus.send(Copy("c-1", "c-4"), id="in the child")
         assert again == (None if in_file else 2)

@@ -40,7 +40,7 @@ def nothing_is_left_open(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 def is_shared(store: Store) -> bool:
     """Whether parent and child see the same events."""
-    return "Memory" not in type(store._async.backend.backend).__name__  # type: ignore[attr-defined]
+    return "Memory" not in type(store._async.sealed.backend).__name__  # type: ignore[attr-defined]
 
 
 def test_a_subscription_that_waits_goes_on_after_a_fork(

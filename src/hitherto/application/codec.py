@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar, cast
 from uuid import uuid5
 
 import msgspec
+from msgspec.structs import replace
 
 from hitherto.application.personal import MARK, check_no_envelope, enclosed
 from hitherto.application.ports import Codec
@@ -207,10 +208,14 @@ class Serializer(Generic[E]):
             raise self._failed(
                 stored.aggregate_id, stored.version, stored.event_type, stored.schema_version, error
             ) from error
-        metadata = decoded_metadata(stored, self._decode_metadata)
-        if isinstance(event, tuple):
+        metadata = _NO_METADATA
+        if stored.metadata is not None:
+            metadata = decoded_metadata(stored, self._decode_metadata)
+        if event.__class__ is tuple:  # `isinstance` takes longer, for each event of the log
             events = cast("tuple[E, ...]", event)
-            return [recorded_event(stored, each, metadata, n) for n, each in enumerate(events)]
+            return [
+                _part(recorded_event(stored, each, metadata), n) for n, each in enumerate(events)
+            ]
         return (recorded_event(stored, event, metadata),)
 
     def knows(self, stored: StoredEvent) -> bool:
@@ -239,21 +244,18 @@ class Serializer(Generic[E]):
         )
 
 
-def recorded_event(
-    stored: StoredEvent, event: E, metadata: Metadata, part: int = 0
-) -> RecordedEvent[E]:
-    """A stored event, decoded.
+def _part(recorded: RecordedEvent[E], number: int) -> RecordedEvent[E]:
+    """One of those that an upcaster has made; those after the first have ids that are derived."""
+    if not number:
+        return recorded
+    return replace(recorded, event_id=uuid5(recorded.event_id, str(number)))
 
-    Args:
-        stored: It.
-        event: What it is today.
-        metadata: Its own.
-        part: Which one of those that an upcaster has made of it; those after the first have ids
-            that are derived.
-    """
+
+def recorded_event(stored: StoredEvent, event: E, metadata: Metadata) -> RecordedEvent[E]:
+    """A stored event, decoded."""
     return RecordedEvent(
         event=event,
-        event_id=uuid5(stored.event_id, str(part)) if part else stored.event_id,
+        event_id=stored.event_id,
         event_type=stored.event_type,
         schema_version=stored.schema_version,
         aggregate_id=stored.aggregate_id,

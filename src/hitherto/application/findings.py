@@ -1,6 +1,5 @@
 """`Finding`: what is wrong with a store, and what to do about it."""
 
-import itertools
 from collections.abc import Iterable
 from typing import Final, Literal, TypeAlias, get_args
 
@@ -259,20 +258,3 @@ class Tally:
             for kind in get_args(Kind)
             if kind in self._counts
         )
-
-
-def merged(*groups: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Findings of several looks at one store: one of each kind, the gravest first."""
-    found: dict[Kind, Finding] = {}
-    for each in itertools.chain(*groups):
-        other = found.get(each.kind)
-        found[each.kind] = each if other is None else _together(other, each)
-    return tuple(found[kind] for kind in get_args(Kind) if kind in found)
-
-
-def _together(one: Finding, other: Finding) -> Finding:
-    return msgspec.structs.replace(
-        one,
-        count=one.count + other.count,
-        places=(*one.places, *other.places)[:EXAMPLES],
-    )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
@@ -171,11 +172,10 @@ async def walk(
             page = await reading
             if page.full:
                 reading = asyncio.ensure_future(read(page.checkpoint))
-            for number, stored in enumerate(page.events):
+            for number, each in enumerate(chain.from_iterable(map(decode, page.events))):
                 if not number % _TURN:
                     await asyncio.sleep(0)
-                for each in decode(stored):
-                    yield each
+                yield each
             if not page.full:
                 return
     finally:

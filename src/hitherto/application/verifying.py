@@ -9,7 +9,7 @@ import msgspec
 from hitherto.application.chain.checking import Chains
 from hitherto.application.chain.signed import SignedCheckpoint, compare
 from hitherto.application.codec import Serializer
-from hitherto.application.findings import Finding, Kind, Tally, merged
+from hitherto.application.findings import Finding, Kind, Tally
 from hitherto.application.ports import Backend
 from hitherto.application.records import StoredEvent
 from hitherto.application.refolding import (
@@ -107,7 +107,6 @@ async def verify(
         await log.read(store.backend, progress)
     for repository in repositories.values():
         await snapshots.compare(repository)
-    tallies = (chains.tally, log, snapshots.tally)
     return Verification(
         aggregate_types=tuple(repositories),
         events=log.events,
@@ -115,7 +114,9 @@ async def verify(
         foreign=snapshots.foreign,
         chained=chains.chained,
         unchained=chains.unchained,
-        findings=merged(found, *(each.findings() for each in tallies)),
+        findings=(
+            *found, *chains.tally.findings(), *log.findings(), *snapshots.tally.findings(),
+        ),
     )
 
 

@@ -127,11 +127,12 @@ class _Command:
     async def keep_in_step(self, *, catch_up: bool, as_json: bool) -> int:
         async with self._mapped() as mapped:
             both = InStep(mapped)
+            await both.check()
             if not as_json:
                 telling.tell_begun(self._table.name)
             ending = await work([cast("Any", both)], catch_up=catch_up)
             refused = await self._table.refused(self._show)
-            written = both.worker.handled
+            written = both.capture.written + both.back.written
         telling.tell_kept(both.capture.taken, written, *refused, as_json=as_json)
         return 1 if refused[0] or ending == "cancelled" else 0
 

@@ -55,15 +55,15 @@ def tell_begun(table: str) -> None:
 
 
 def tell_kept(
-    taken: int, handled: int, refused: int, places: Sequence[Refused], *, as_json: bool
+    taken: int, written: int, refused: int, places: Sequence[Refused], *, as_json: bool
 ) -> None:
     """Tell what was done."""
     if as_json:
-        print_json({"taken": taken, "handled": handled, "refused": refused, "refusals": places})
+        print_json({"taken": taken, "written": written, "refused": refused, "refusals": places})
         return
     console = Console(highlight=False)
     say(console, f"Changes taken over: {taken:,}")
-    say(console, f"Events written back: {handled:,}")
+    say(console, f"Rows written back: {written:,}")
     if refused:
         say(console, f"Changes that were refused, and wait: {refused:,}", "red")
     _refusals(console, refused, [Refusal(key=each.key, reason=each.reason) for each in places])

@@ -21,6 +21,7 @@ _EXAMPLES = {
     _AGGREGATE: "shop.orders:Order",
     _PROJECTION: "shop.views:Balances",
     _FUNCTION: "shop.orders:is_delivered",
+    "mapping": "shop.users:Users",
 }
 
 

@@ -111,7 +111,8 @@ def _tell(
     else:
         say(console, f"{where} is damaged.", "red")
     if not result.aggregate_types:
-        say(console, "Only its structure was checked: name its aggregates, with --aggregates.")
+        checked = "structure and its hash chains were" if result.chained else "structure was"
+        say(console, f"Only its {checked} checked: name its aggregates, with --aggregates.")
     elif result.unread:
         say(console, "Its events and snapshots were not read: first mend what cannot be read.")
     else:

@@ -45,7 +45,6 @@ class Sealing(Decorator):
         logger: Is told of keys that are missing.
 
     Attributes:
-        sealed: The backend, for who is to see what is stored.
         keys: Where keys are.
         seals: True; a store refuses personal fields where it is not.
     """
@@ -59,9 +58,13 @@ class Sealing(Decorator):
         logger: logging.Logger | None = None,
     ) -> None:
         super().__init__(backend)
-        self.sealed = backend
         self.keys: PersonalKeys = keys or backend.personal
         self._logger = logger or logging.getLogger("hitherto")
+
+    @property
+    def sealed(self) -> Backend:
+        """The backend, for who is to see what is stored."""
+        return self.backend
 
     # ---- what is sealed ----
 

@@ -284,7 +284,7 @@ def _sender(run: Run, proxy: Proxy, schema: str, name: str, planted: Planted) ->
         breaker_threshold=1000,
     ).backend
     if planted.wrap is not None:
-        resilient = cast("Any", backend)
+        resilient = cast("Any", backend).sealed
         resilient.backend = planted.wrap(resilient.backend)
     return recorded(backend, run.directory, name)
 

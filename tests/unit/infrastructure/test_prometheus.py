@@ -223,7 +223,7 @@ async def test_an_open_breaker_shows(registry: CollectorRegistry, scrape: Scrape
         async def unreachable(*_: Any, **__: Any) -> Any:
             raise EventStoreUnavailable("the connection was cut")
 
-        store.backend.backend.append = unreachable  # type: ignore[attr-defined]
+        store.sealed.backend.append = unreachable  # type: ignore[attr-defined]
         with pytest.raises(EventStoreUnavailable):
             await Repository(store, User).save(User.create("user-1", "ada@example.com", "Ada"))
         found = scrape()

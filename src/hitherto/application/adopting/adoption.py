@@ -39,14 +39,14 @@ class Adoption(Generic[A]):
     key: str = "id"
     prefix: str = ""
 
-    def baseline(self, row: Row) -> Event:
+    def baseline(self, row: Row, /) -> Event:
         """The first event of an aggregate, from the row as it is; raise to refuse the row.
 
         It is also asked where a row is there again after it was deleted.
         """
         raise NotImplementedError(_lacking(self, "baseline(row)", "take rows over"))
 
-    def changed(self, before: Row, after: Row) -> Sequence[Event]:
+    def changed(self, before: Row, after: Row, /) -> Sequence[Event]:
         """The events that lead from one row to another.
 
         Args:
@@ -56,7 +56,7 @@ class Adoption(Generic[A]):
         """
         raise NotImplementedError(_lacking(self, "changed(before, after)", "take changes over"))
 
-    def deleted(self, row: Row) -> Sequence[Event]:
+    def deleted(self, row: Row, /) -> Sequence[Event]:
         """The events that tell of the end of a row; `row_of` gives None after them.
 
         Args:
@@ -64,7 +64,7 @@ class Adoption(Generic[A]):
         """
         raise NotImplementedError(_lacking(self, "deleted(row)", "take deletions over"))
 
-    def row_of(self, aggregate: A) -> Row | None:
+    def row_of(self, aggregate: A, /) -> Row | None:
         """The row that stands for an aggregate, or None if none does.
 
         Columns that are left out are neither compared nor kept in step.
@@ -108,7 +108,7 @@ def _made(given: type[Adoption[Any]]) -> Adoption[Any]:
 
 def _of_function(function: Callable[[Row], Event]) -> Adoption[Any]:
     class OfFunction(Adoption[Any]):
-        def baseline(self, row: Row) -> Event:
+        def baseline(self, row: Row, /) -> Event:
             return function(row)
 
     return OfFunction()

@@ -42,11 +42,13 @@ class Capture:
 
     Attributes:
         taken: Changes that this one has taken over.
+        written: Rows that it has written where new code had changed them, too.
         refused: Changes that it has refused.
     """
 
     def __init__(self, mapped: Mapped) -> None:
         self.taken = 0
+        self.written = 0
         self.refused = 0
         self._mapped = mapped
         self._store = mapped.store
@@ -160,19 +162,29 @@ class Capture:
     async def _settle(self, parts: _Changes, refused: Mapping[int, str]) -> None:
         """Drop what was taken over; with a refused change, those of its key that follow stay."""
         taken: list[int] = []
+        left: list[Change] = []
         for changes in parts.values():
-            for each in changes:
-                if each.id in refused:
-                    break
-                taken.append(each.id)
-        await settle(self._mapped, parts.keys(), taken=taken, refused=refused)
+            ids = [each.id for each in changes]
+            first = next((place for place, each in enumerate(ids) if each in refused), len(ids))
+            taken += ids[:first]
+            left += changes[first : first + 1]
+        self.written += await settle(self._mapped, parts.keys(), taken=taken, refused=refused)
         self.taken += len(taken)
-        self.refused += len(refused)
+        for each in left:
+            self._tell_refused(each.key, refused[each.id])
 
     async def _refuse(self, changes: Sequence[Change], error: HithertoError) -> None:
         async with self._mapped.table.settling() as turn:
             await turn.finish((), {changes[0].id: str(error)})
+        self._tell_refused(changes[0].key, str(error))
+
+    def _tell_refused(self, key: str, reason: str) -> None:
         self.refused += 1
+        table = self._mapped.table.name
+        log_event(
+            self._store.logger, logging.WARNING, "change_refused",
+            table=table, key=key, error=reason,
+        )  # fmt: skip
 
     async def _forget(self) -> None:
         """Drop old marks now and then, where no change waits that they could be of."""

@@ -23,10 +23,14 @@ class AdoptedTable(Projection[None], name="adopted-table", elsewhere=True):
 
     Args:
         mapped: The table and the aggregate.
+
+    Attributes:
+        written: Rows that this one has written.
     """
 
     def __init__(self, mapped: Mapped) -> None:
         mapped.need("row_of")
+        self.written = 0
         definition = mapped.repository._definition
         self.name = mapped.scope
         self.events = tuple(definition.events.values())
@@ -42,14 +46,14 @@ class AdoptedTable(Projection[None], name="adopted-table", elsewhere=True):
 
     async def _settle(self, keys: Sequence[str]) -> None:
         try:
-            await settle(self._mapped, keys)
+            self.written += await settle(self._mapped, keys)
         except AggregateLocked as locked:
             if len(keys) == 1:
                 raise
             left: AggregateLocked | None = None
             for key in keys:  # One that is in use for long does not keep the others.
                 try:
-                    await settle(self._mapped, [key])
+                    self.written += await settle(self._mapped, [key])
                 except AggregateLocked as error:
                     left = error
             if left is not None:
@@ -66,13 +70,14 @@ class InStep:
 
     Attributes:
         capture: From the table.
-        worker: Into the table.
+        back: Into the table.
     """
 
     def __init__(self, mapped: Mapped) -> None:
         mapped.need("baseline", "changed", "deleted", "row_of")
         self.capture = Capture(mapped)
-        self.worker: ProjectionWorker[Any] = ProjectionWorker(mapped.store, AdoptedTable(mapped))
+        self.back = AdoptedTable(mapped)
+        self._worker: ProjectionWorker[Any] = ProjectionWorker(mapped.store, self.back)
         self._table = mapped.table
 
     async def run(self) -> None:
@@ -82,8 +87,9 @@ class InStep:
             ConfigurationError: No changes are captured.
             EventStoreUnavailable: The store, or the table's database, refuses to serve.
         """
-        await self._check()
-        tasks = [asyncio.create_task(each.run()) for each in (self.capture, self.worker)]
+        await self.check()
+        await self._table.retry()
+        tasks = [asyncio.create_task(each.run()) for each in (self.capture, self._worker)]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             self.stop()
@@ -102,19 +108,24 @@ class InStep:
             AggregateLocked: Somebody holds a row for long.
             ProjectionBehind: The projection that writes the table is paused.
         """
-        await self._check()
+        await self.check()
+        await self._table.retry()
         await self.capture.catch_up()
-        await self.worker.catch_up()
+        await self._worker.catch_up()
 
     def stop(self) -> None:
         """Let it end after what is at hand."""
         self.capture.stop()
-        self.worker.stop()
+        self._worker.stop()
 
-    async def _check(self) -> None:
+    async def check(self) -> None:
+        """See that it can work; `run` and `catch_up` do.
+
+        Raises:
+            ConfigurationError: No changes are captured.
+        """
         if not await self._table.is_captured():
             raise ConfigurationError(
                 f"changes of {self._table.name} are not captured: run `hitherto adopt` with "
                 "--capture install first"
             )
-        await self._table.retry()

@@ -17,7 +17,7 @@ async def settle(
     *,
     taken: Collection[int] = (),
     refused: Mapping[int, str] = _NONE,
-) -> None:
+) -> int:
     """Write the rows that are not what their aggregates say, in one transaction.
 
     A row of which a change waits is left to who takes that over, and then settles it. Since one at
@@ -30,6 +30,9 @@ async def settle(
         taken: Changes of these rows that are taken over, and are dropped in the same transaction.
         refused: Why other changes are not.
 
+    Returns:
+        How many rows were written.
+
     Raises:
         AggregateLocked: Somebody else writes one of the rows, or settles.
         InvalidInput: The mapping cannot tell what a row is to be; nothing was written.
@@ -41,10 +44,12 @@ async def settle(
         rows = await turn.rows(wanted)
         stale = {key for key, row in wanted.items() if _differs(row, rows.get(key))}
         if not stale:
-            return
+            return 0
         rows = await turn.rows(stale, lock=True)
-        for key in sorted(stale.difference(await turn.waiting(stale))):
+        settled = sorted(stale.difference(await turn.waiting(stale)))
+        for key in settled:
             await _write(turn, key, wanted[key], rows.get(key))
+        return len(settled)
 
 
 async def _wanted(mapped: Mapped, keys: Collection[str]) -> dict[str, Row | None]:

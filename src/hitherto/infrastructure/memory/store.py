@@ -1,7 +1,7 @@
 """`MemoryStore`: the reference implementation of the ports. Nothing outlives it."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from itertools import islice
 from uuid import UUID
@@ -25,7 +25,6 @@ from hitherto.application.records import (
     check_taken,
     divided,
     refusal,
-    utc,
 )
 from hitherto.errors import EventStoreUnavailable, InvalidInput
 from hitherto.infrastructure.memory.archive import MemoryArchive
@@ -36,11 +35,9 @@ from hitherto.infrastructure.memory.inspecting import inspect
 from hitherto.infrastructure.memory.looking import MemoryLooking
 from hitherto.infrastructure.memory.messages import Messages
 from hitherto.infrastructure.memory.personal import MemoryPersonal
+from hitherto.infrastructure.memory.placing import placed
 from hitherto.infrastructure.opening import Opening
 from hitherto.infrastructure.waiting import Waiters
-
-_Place = tuple[str, str, int]
-"""Aggregate id, aggregate type, version."""
 
 
 class MemoryStore:
@@ -272,23 +269,14 @@ class MemoryStore:
 
     def _made(self, appends: Sequence[Append], standing: Sequence[int]) -> list[StoredEvent]:
         """The events that are to be written."""
-        return self._placed(
+        events = (
             (event, (append.aggregate_id, append.aggregate_type, version), None)
             for append, count in zip(appends, standing, strict=True)
             for version, event in enumerate(
                 append.events[count:], append.expected_version + count + 1
             )
         )
-
-    def _placed(
-        self, events: Iterable[tuple[NewEvent, _Place, datetime | None]]
-    ) -> list[StoredEvent]:
-        """Give events their positions, and the time where they have none."""
-        now, first = datetime.now(UTC), len(self._log) + 1
-        return [
-            _stored(event, position, place, utc(stored_at or now))
-            for position, (event, place, stored_at) in enumerate(events, first)
-        ]
+        return placed(events, len(self._log) + 1)
 
     async def _write_alongside(self, alongside: Alongside, made: Sequence[StoredEvent]) -> None:
         self._messages.check(alongside)
@@ -329,35 +317,12 @@ class MemoryStore:
             heads,
         )
         self._check_ids(fresh)
-        self._keep(
-            self._placed(
-                (
-                    event,
-                    (event.aggregate_id, event.aggregate_type, event.version),
-                    event.stored_at,
-                )
-                for event in fresh
-            ),
-            fresh,
+        told = (
+            (event, (event.aggregate_id, event.aggregate_type, event.version), event.stored_at)
+            for event in fresh
         )
+        self._keep(placed(told, len(self._log) + 1), fresh)
         return len(fresh)
-
-
-def _stored(event: NewEvent, position: int, place: _Place, now: datetime) -> StoredEvent:
-    aggregate_id, aggregate_type, version = place
-    return StoredEvent(
-        position=position,
-        event_id=event.event_id,
-        event_type=event.event_type,
-        schema_version=event.schema_version,
-        aggregate_id=aggregate_id,
-        aggregate_type=aggregate_type,
-        version=version,
-        data=event.data,
-        metadata=event.metadata,
-        occurred_at=utc(event.occurred_at),
-        stored_at=now,
-    )
 
 
 def _page(types: Mapping[str, str], aggregate_type: str, after: str, limit: int) -> list[str]:

@@ -226,22 +226,26 @@ class _Settling:
         self._where = f"WHERE {quoted(table.key)} = $1"
 
     async def finish(self, ids: Collection[int], refused: Mapping[int, str]) -> None:
+        """See `Settling.finish`."""
         if ids:
             await self._connection.execute(self._sql["finish"], list(ids))
         for change, reason in refused.items():
             await self._connection.execute(self._sql["refuse"], change, reason)
 
     async def rows(self, keys: Collection[str], *, lock: bool = False) -> Mapping[str, Row]:
+        """See `Settling.rows`."""
         query = "rows_locked" if lock else "rows"
         return await self._table._rows(self._connection, query, keys)
 
     async def waiting(self, keys: Collection[str]) -> Collection[str]:
+        """See `Settling.waiting`."""
         if not await self._table._has_outbox(self._connection):
             return ()
         found = await self._connection.fetch(self._sql["waiting"], list(keys))
         return {key for (key,) in found}
 
     async def insert(self, key: str, row: Row) -> None:
+        """See `Settling.insert`."""
         value = key_value(self._table._kind, key)
         names, values = self._table._bound({self._table.key: value, **row})
         columns = ", ".join(map(quoted, names))
@@ -253,6 +257,7 @@ class _Settling:
         )
 
     async def update(self, key: str, row: Row) -> None:
+        """See `Settling.update`."""
         names, values = self._table._bound(row)
         columns = ", ".join(f"{quoted(name)} = ${number}" for number, name in enumerate(names, 2))
         if names:
@@ -263,6 +268,7 @@ class _Settling:
             )
 
     async def delete(self, key: str) -> None:
+        """See `Settling.delete`."""
         await self._write(
             f"DELETE FROM {self._table._quoted} {self._where}",  # noqa: S608
             key_value(self._table._kind, key),

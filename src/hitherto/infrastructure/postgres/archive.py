@@ -25,10 +25,10 @@ class PostgresArchive:
 
     async def archived(self, aggregate_ids: Sequence[str]) -> Mapping[str, int]:
         """See `Archive.archived`."""
-        return dict(await self._fetch("archived", list(aggregate_ids)))
+        with reading(self._connections.where):
+            return dict(await self._fetch("archived", list(aggregate_ids)))
 
     async def _fetch(self, name: str, *arguments: Any) -> list[Any]:
-        with reading(self._connections.where):
-            async with self._connections.session() as connection:
-                rows: list[Any] = await connection.fetch(self._sql[name], *arguments)
+        async with self._connections.session() as connection:
+            rows: list[Any] = await connection.fetch(self._sql[name], *arguments)
         return rows

@@ -19,7 +19,6 @@ from hitherto.errors import (
     ConfigurationError,
     EventStoreError,
     EventStoreUnavailable,
-    InvalidInput,
 )
 from hitherto.infrastructure.adopting import (
     check_key,
@@ -30,13 +29,15 @@ from hitherto.infrastructure.adopting import (
     quoted,
 )
 from hitherto.infrastructure.sql import named_queries
-from hitherto.infrastructure.sqlite.column_types import bound, kind_of, reader_of
+from hitherto.infrastructure.sqlite.column_types import kind_of, reader_of
 from hitherto.infrastructure.sqlite.connections import PASSING
 from hitherto.infrastructure.sqlite.reading import select
+from hitherto.infrastructure.sqlite.settling import SqliteSettling
 
 T = TypeVar("T")
 
 _BUSY = 5000  # milliseconds
+_TRIGGERS = ("insert", "delete", "update", "rekey")
 
 
 class SqliteTable:
@@ -175,9 +176,9 @@ class SqliteTable:
     async def settling(self) -> AsyncGenerator[Settling]:
         """See `LegacyTable.settling`."""
         async with self._turn:
-            await self._run(lambda connection: connection.execute("BEGIN IMMEDIATE"))
             try:
-                turn = _Settling(self)
+                await self._run(lambda connection: connection.execute("BEGIN IMMEDIATE"))
+                turn = SqliteSettling(self)
                 yield turn
                 await turn.end()
                 await self._run(lambda connection: connection.execute("COMMIT"))
@@ -284,81 +285,6 @@ class SqliteTable:
             raise EventStoreUnavailable(f"{self._path!r} cannot be used: {error}") from error
         except apsw.Error as error:
             raise EventStoreError(f"{self._path!r}: {error}") from error
-
-
-class _Settling:
-    """See `Settling`; the whole file is locked meanwhile."""
-
-    def __init__(self, table: SqliteTable) -> None:
-        self._table = table
-        self._sql = table._sql
-        self._is_marked = False
-
-    async def finish(self, ids: Collection[int], refused: Mapping[int, str]) -> None:
-        def work(connection: apsw.Connection) -> None:
-            if ids:
-                connection.execute(self._sql["finish"], (json.dumps(list(ids)),))
-            for change in refused.items():
-                connection.execute(self._sql["refuse"], change)
-
-        await self._table._run(work)
-
-    async def rows(self, keys: Collection[str], *, lock: bool = False) -> Mapping[str, Row]:  # noqa: ARG002
-        return await self._table._rows(keys)
-
-    async def waiting(self, keys: Collection[str]) -> Collection[str]:
-        def work(connection: apsw.Connection) -> set[str]:
-            if not self._table._has_outbox(connection):
-                return set()
-            bindings = (json.dumps(list(keys)),)
-            return {key for (key,) in select(connection, self._sql["waiting"], bindings)}
-
-        return await self._table._run(work)
-
-    async def insert(self, key: str, row: Row) -> None:
-        whole = {self._table.key: key_value(self._table._kind, key), **row}
-        names = [name for name in whole if name not in self._table._generated]
-        columns, places = ", ".join(map(quoted, names)), ", ".join("?" for _ in names)
-        text = f"INSERT INTO {quoted(self._table.name)} ({columns}) VALUES ({places})"  # noqa: S608
-        await self._write(text, [whole[name] for name in names])
-
-    async def update(self, key: str, row: Row) -> None:
-        names = [name for name in row if name not in self._table._generated]
-        if names:
-            columns = ", ".join(f"{quoted(name)} = ?" for name in names)
-            text = f"UPDATE {quoted(self._table.name)} SET {columns} {self._where}"  # noqa: S608
-            values = [row[name] for name in names]
-            await self._write(text, [*values, key_value(self._table._kind, key)])
-
-    async def delete(self, key: str) -> None:
-        text = f"DELETE FROM {quoted(self._table.name)} {self._where}"  # noqa: S608
-        await self._write(text, [key_value(self._table._kind, key)])
-
-    async def end(self) -> None:
-        """Take the mark back that keeps the triggers from what is written here."""
-        if self._is_marked:
-            await self._table._run(lambda connection: connection.execute(self._sql["adopted"]))
-
-    @property
-    def _where(self) -> str:
-        return f"WHERE {quoted(self._table.key)} = ?"
-
-    async def _write(self, text: str, values: Sequence[Any]) -> None:
-        def work(connection: apsw.Connection) -> None:
-            if not self._is_marked and self._table._has_outbox(connection):
-                connection.execute(self._sql["adopting"])
-                self._is_marked = True
-            try:
-                connection.execute(text, [bound(value) for value in values])
-            except TypeError as error:
-                raise InvalidInput(
-                    f"a row cannot be written to {self._table.name}: {error}"
-                ) from error
-
-        await self._table._run(work)
-
-
-_TRIGGERS = ("insert", "delete", "update", "rekey")
 
 
 def _connected(path: str) -> apsw.Connection:
