@@ -13,6 +13,7 @@ from tests.acceptance.test_postgres_role_script import Made, made
 from tests.acceptance.turns import counted_turns
 
 from hitherto.errors import AggregateLocked, AggregateVersionConflict, SchemaMismatch
+from hitherto.infrastructure.chaining import Chained
 from hitherto.infrastructure.postgres import PostgresStore
 from hitherto.infrastructure.postgres.announcing import Announcer
 
@@ -188,6 +189,23 @@ async def _first_of(writer: Any, id: str) -> int | None:
         event.occurred_at, None,
     )  # fmt: skip
     return position
+
+
+async def test_what_was_done_to_an_event_in_the_archive_is_not_hidden_by_restoring_it(
+    postgres_url: str, postgres_schema: str, admin: Any
+) -> None:
+    """Its hash comes back as it is there, rather than be computed again."""
+    table = f"{postgres_schema}.event_archive"
+    async with opened(postgres_url, postgres_schema) as store:
+        await Chained(store).append([an_append("a", count=3)])
+        await store.archive.archive({"a": 3})
+        await admin.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        await admin.execute(f"UPDATE {table} SET event_hash = 'x' WHERE event_version = 2")
+        await admin.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+        await store.archive.restore(["a"])
+        hashes = [link.event_hash for link in await store.chain.links()]
+        assert hashes[1] == b"x"
+        assert None not in hashes
 
 
 async def test_only_who_reads_archived_events_pays(

@@ -76,6 +76,14 @@ def moved(position: str, version: int) -> list[str]:
 
 
 PLANTED: list[tuple[str, list[str], dict[str, int]]] = [
+    (
+        "events in the archive though nothing came after them",
+        [
+            "INSERT INTO event_archive SELECT * FROM event_store WHERE aggregate_id = 'A1'",
+            "DELETE FROM event_store WHERE aggregate_id = 'A1'",
+        ],
+        {"archive-misplaced": 1},
+    ),
     ("no index of versions", [NO_INDEX], {GUARD: 1}),
     ("no index of event ids", [NO_EVENT_IDS], {GUARD: 1}),
     ("no index of positions", [NO_POSITIONS], {GUARD: 1}),

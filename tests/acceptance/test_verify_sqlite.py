@@ -94,6 +94,14 @@ def corrupted(connection: apsw.Connection) -> None:
 Damage = str | Callable[[apsw.Connection], None]
 
 PLANTED: list[tuple[str, list[Damage], dict[str, int]]] = [
+    (
+        "events in the archive though nothing came after them",
+        [
+            "INSERT INTO event_archive SELECT * FROM event_store WHERE aggregate_id = 'A1'",
+            "DELETE FROM event_store WHERE aggregate_id = 'A1'",
+        ],
+        {"archive-misplaced": 1},
+    ),
     ("a trigger dropped", [NO_TRIGGER], {GUARD: 1}),
     ("an index dropped", [NO_INDEX], {GUARD: 1}),
     (

@@ -101,8 +101,7 @@ _KINDS: Final[dict[Kind, tuple[str, str]]] = {
         _RESTORE,
     ),
     "archive-misplaced": (
-        "events of {aggregate_id!r} are archived up to version {version}, though {detail} is the "
-        "first one that is not",
+        "events of {aggregate_id!r} are archived up to version {version}, but {detail}",
         "stop the writers, and `hitherto restore` it",
     ),
     "events-missing": ("{detail}", _EVIDENCE),

@@ -33,14 +33,14 @@ GROUP BY aggregate_type, event_type ORDER BY aggregate_type, event_type
 -- $1 at least), and how many there are, of all and of those.
 WITH head AS MATERIALIZED (
     SELECT aggregate_id, max(event_version) AS events
-    FROM {schema}.event_store_and_archive GROUP BY aggregate_id
+    FROM {schema}.event_store GROUP BY aggregate_id
 ), length AS MATERIALIZED (
     SELECT head.aggregate_id, head.events, snapshot.version AS snapshot,
            head.events - coalesce(snapshot.version, 0) AS since
     FROM head LEFT JOIN {schema}.aggregate_snapshots AS snapshot USING (aggregate_id)
 )
 SELECT found.list, found.aggregate_id,
-       (SELECT aggregate_type FROM {schema}.event_store_and_archive AS event
+       (SELECT aggregate_type FROM {schema}.event_store AS event
         WHERE event.aggregate_id = found.aggregate_id AND event.event_version = found.events),
        found.events, found.snapshot
 FROM (

@@ -148,7 +148,11 @@ WITH first AS (
         SELECT CASE aggregate_type WHEN $2 THEN event_version ELSE -1 END
         FROM {schema}.event_store
         WHERE aggregate_id = $1 ORDER BY event_version DESC LIMIT 1), 0)
-    AND NOT EXISTS (SELECT FROM {schema}.event_archive AS taken WHERE taken.event_id = ANY ($4))
+    AND NOT EXISTS (
+        SELECT FROM unnest($4) AS own (id) CROSS JOIN LATERAL (
+            SELECT FROM {schema}.event_archive WHERE event_id = own.id
+            OFFSET 0  -- a look-up for each, never a join with the whole table
+        ) AS taken)
     ON CONFLICT (aggregate_id, event_version) DO NOTHING
     RETURNING global_position
 ), rest AS (
@@ -238,7 +242,10 @@ JOIN {schema}.event_store_and_archive AS stored USING (aggregate_id, event_versi
 
 -- name: archived_event_id
 -- One of these ids that is in the archive.
-SELECT event_id FROM {schema}.event_archive WHERE event_id = ANY ($1::uuid[]) LIMIT 1
+SELECT taken.* FROM unnest($1::uuid[]) AS own (id)
+CROSS JOIN LATERAL (
+    SELECT event_id FROM {schema}.event_archive WHERE event_id = own.id OFFSET 0
+) AS taken LIMIT 1
 
 -- name: register
 -- Before what an import goes by is read: nobody archives meanwhile what it would not see.
@@ -450,7 +457,7 @@ FROM (
            max(event.event_version) AS head,
            bool_or(event.aggregate_type = snapshot.aggregate_type) AS of_this_type
     FROM {schema}.aggregate_snapshots AS snapshot
-    LEFT JOIN {schema}.event_store_and_archive AS event USING (aggregate_id)
+    LEFT JOIN {schema}.event_store AS event USING (aggregate_id)
     GROUP BY snapshot.ctid, snapshot.aggregate_id, snapshot.aggregate_type, snapshot.version
 ) AS step
 CROSS JOIN LATERAL (VALUES
@@ -467,7 +474,8 @@ FROM {schema}.aggregate_snapshots GROUP BY aggregate_id HAVING count(*) > 1
 
 -- name: inspect_archive
 -- What is in the archive comes before what is not, and there is something that is not.
-SELECT 'archive-misplaced', aggregate_id::text, max(event_version), NULL::bigint, min(rest.first)::text
+SELECT 'archive-misplaced', aggregate_id::text, max(event_version), NULL::bigint,
+       coalesce('version ' || min(rest.first) || ' is not', 'there is no later one')
 FROM {schema}.event_archive
 LEFT JOIN (SELECT aggregate_id, min(event_version) AS first FROM {schema}.event_store
            GROUP BY aggregate_id) AS rest USING (aggregate_id)

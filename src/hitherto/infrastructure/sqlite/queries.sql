@@ -232,7 +232,7 @@ WHERE (event_version <> head + 1 OR event_version < 1 OR aggregate_type <> type_
 WITH step AS (
     SELECT snapshot.*, max(event.event_version) AS head,
            max(event.aggregate_type = snapshot.aggregate_type) AS of_this_type
-    FROM aggregate_snapshots AS snapshot LEFT JOIN event_store_and_archive AS event USING (aggregate_id)
+    FROM aggregate_snapshots AS snapshot LEFT JOIN event_store AS event USING (aggregate_id)
     WHERE typeof(snapshot.version) = 'integer' AND typeof(snapshot.aggregate_id) = 'text'
       AND typeof(snapshot.aggregate_type) = 'text' AND typeof(snapshot.snapshot_data) = 'text'
     GROUP BY snapshot.rowid
@@ -255,8 +255,10 @@ FROM aggregate_snapshots GROUP BY aggregate_id HAVING count(*) > 1
 
 -- name: inspect_archive
 -- What is in the archive comes before what is not, and there is something that is not.
-SELECT 'archive-misplaced', aggregate_id, max(event_version), NULL,
-       (SELECT min(event_version) FROM event_store AS rest
-        WHERE rest.aggregate_id = archived.aggregate_id) AS first
-FROM event_archive AS archived
-GROUP BY aggregate_id HAVING max(event_version) >= coalesce(first, 0)
+SELECT 'archive-misplaced', aggregate_id, last, NULL,
+       coalesce('version ' || first || ' is not', 'there is no later one')
+FROM (SELECT aggregate_id, max(event_version) AS last,
+             (SELECT min(event_version) FROM event_store AS rest
+              WHERE rest.aggregate_id = archived.aggregate_id) AS first
+      FROM event_archive AS archived GROUP BY aggregate_id)
+WHERE last >= coalesce(first, 0)

@@ -213,7 +213,10 @@ BEGIN
               FROM {schema}.event_store
               WHERE aggregate_id = ids[e.a] ORDER BY event_version DESC LIMIT 1), 0)
           AND NOT EXISTS (
-              SELECT FROM {schema}.event_archive AS taken WHERE taken.event_id = ANY (event_ids))
+              SELECT FROM unnest(event_ids) AS own (id) CROSS JOIN LATERAL (
+                  SELECT FROM {schema}.event_archive WHERE event_id = own.id
+                  OFFSET 0  -- a look-up for each, never a join with the whole table
+              ) AS taken)
         ORDER BY e.place
         ON CONFLICT (aggregate_id, event_version) DO NOTHING
         RETURNING aggregate_id, global_position
@@ -269,9 +272,12 @@ BEGIN
 
         -- An id that is taken in the archive, and not by the event itself. (In event_store a unique
         -- index tells.)
-        SELECT stored.event_id INTO taken
+        SELECT e.event_id INTO taken
             FROM unnest(append_of, event_ids, versions) AS e (a, event_id, version)
-            JOIN {schema}.event_archive AS stored USING (event_id)
+            CROSS JOIN LATERAL (
+                SELECT aggregate_id, event_version FROM {schema}.event_archive
+                WHERE event_id = e.event_id OFFSET 0
+            ) AS stored
             WHERE (stored.aggregate_id, stored.event_version) <> (ids[e.a], e.version) LIMIT 1;
         IF FOUND THEN
             RAISE EXCEPTION 'event id % stands in the archive', taken
