@@ -94,7 +94,11 @@ async def test_only_the_very_row_may_go_that_stands_in_the_other_table(
         copy = f"""INSERT INTO {table} SELECT * FROM {postgres_schema}.event_store
                    WHERE event_version = 1"""
         away = f"DELETE FROM {postgres_schema}.event_store WHERE event_version = 1"
-        for change in ("event_data = '{\"n\": 2}'", "metadata = '{}'", "event_id = gen_random_uuid()"):
+        for change in (
+            "event_data = '{\"n\": 2}'",
+            "metadata = '{}'",
+            "event_id = gen_random_uuid()",
+        ):
             transaction = admin.transaction()
             await transaction.start()
             await admin.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
@@ -242,9 +246,7 @@ async def test_only_who_reads_archived_events_pays(
                 assert turns.count == 1 or not round
 
 
-async def test_a_new_store_has_its_plans_by_index(
-    postgres_url: str, postgres_schema: str
-) -> None:
+async def test_a_new_store_has_its_plans_by_index(postgres_url: str, postgres_schema: str) -> None:
     """They are made while the tables are empty, and kept while they grow."""
     async with opened(postgres_url, postgres_schema) as store:
         async with store._connections.session() as connection:

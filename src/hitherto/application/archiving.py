@@ -171,9 +171,7 @@ async def _each(page: Iterable[str]) -> AsyncIterator[str]:
         yield id
 
 
-async def _pages(
-    repository: Repository[Any], chosen: list[str] | None
-) -> AsyncIterator[list[str]]:
+async def _pages(repository: Repository[Any], chosen: list[str] | None) -> AsyncIterator[list[str]]:
     if chosen is not None:
         for start in range(0, len(chosen), PAGE):
             yield chosen[start : start + PAGE]

@@ -77,9 +77,7 @@ def archive(
     return 0
 
 
-def restore(
-    *ids: str, url: Url = None, schema: Schema = "public", as_json: AsJson = False
-) -> int:
+def restore(*ids: str, url: Url = None, schema: Schema = "public", as_json: AsJson = False) -> int:
     """Move archived events back to the others.
 
     It is needed for nothing but tools that read the table of events themselves:

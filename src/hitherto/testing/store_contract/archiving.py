@@ -308,9 +308,7 @@ async def _log(backend: Backend) -> object:
         {"event_types": ["Happened"], "aggregate_types": ["Other"]},
         {"aggregate_types": ["Thing"]},
     ]
-    logs = [
-        await whole_log(backend, page=page, **each) for page in PAGES for each in filters
-    ]
+    logs = [await whole_log(backend, page=page, **each) for page in PAGES for each in filters]
     ids = [await backend.aggregate_ids(each, limit=2) for each in ("Thing", "Other")]
     return logs, ids, await backend.watermark()
 
@@ -338,8 +336,12 @@ async def _chains(backend: Backend) -> object:
     pages = [await backend.chain.links(after=("a", version), limit=2) for version in range(1, 5)]
     watermark = await backend.watermark()
     heads = [await backend.chain.heads(until=until) for until in range(1, watermark + 1)]
-    return links, pages, heads, await backend.chain.first(), await backend.chain.heads(
-        after="a", until=watermark, limit=1
+    return (
+        links,
+        pages,
+        heads,
+        await backend.chain.first(),
+        await backend.chain.heads(after="a", until=watermark, limit=1),
     )
 
 
@@ -355,9 +357,7 @@ async def _moving(backend: Backend, ids: Sequence[str], ended: asyncio.Event) ->
     return []
 
 
-async def _reading(
-    backend: Backend, ended: asyncio.Event, **filters: Any
-) -> Sequence[StoredEvent]:
+async def _reading(backend: Backend, ended: asyncio.Event, **filters: Any) -> Sequence[StoredEvent]:
     """The log, read again and again; each time it has all that it had before."""
     last: list[StoredEvent] = []
     while not ended.is_set():
