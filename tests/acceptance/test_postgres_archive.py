@@ -1,8 +1,9 @@
 """The archive on PostgreSQL: who may move events, what is waited for, and what reading costs."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import Any, TypeAlias
 
 import asyncpg
 import pytest
@@ -10,7 +11,7 @@ from tests.acceptance.postgres_stores import opened
 from tests.acceptance.postgres_writers import an_append, writers
 from tests.acceptance.test_postgres_cost import HOT, pages, plan
 from tests.acceptance.test_postgres_role_script import Made, made
-from tests.acceptance.turns import counted_turns
+from tests.acceptance.turns import Turns, counted_turns
 
 from hitherto.errors import AggregateLocked, AggregateVersionConflict, SchemaMismatch
 from hitherto.infrastructure.chaining import Chained
@@ -27,6 +28,8 @@ READS: dict[str, list[Any]] = {
     "read_all_of_aggregate_types": [0, 2**40, 1000, ["Thing"]],
 }
 MANY = 50_000
+
+Call: TypeAlias = Callable[[], Awaitable[object]]
 
 
 @pytest.fixture
@@ -156,7 +159,7 @@ async def test_an_append_that_stays_open_ends_the_wait(
 async def test_an_append_that_began_before_an_aggregate_was_there_loses(
     postgres_url: str, postgres_schema: str, admin: Any
 ) -> None:
-    """It is stopped between what it has seen and its insert, while all that happens to its rival."""
+    """It is stopped between what it has seen and its insert, while its rival is stored."""
     schema = postgres_schema
     async with (
         opened(postgres_url, schema) as store,
@@ -221,38 +224,54 @@ async def test_only_who_reads_archived_events_pays(
         counted_turns(postgres_url) as turns,
         opened(turns.url, postgres_schema, max_connections=1) as store,
     ):
-        for round in range(2):  # the second time nothing has to be prepared any more
-            closed, alive = f"closed-{round}", f"alive-{round}"
+        for number in range(2):  # the second time nothing has to be prepared any more
+            closed, alive = f"closed-{number}", f"alive-{number}"
             await store.append([an_append(closed, count=5), an_append(alive, count=5)])
             await store.archive.archive({closed: 5})
-            for id, trips in ((alive, 1), (closed, 2)):
-                for call in (
-                    lambda id=id: store.load(id, fingerprint="code"),
-                    lambda id=id: store.load_many([id, alive], fingerprint="code"),
-                    lambda id=id: store.read(id),
-                    lambda id=id: store.read(id, backward=True),
-                ):
-                    turns.count = 0
-                    await call()
-                    assert turns.count == trips or not round
-            for call in (
-                lambda: store.load("nobody", fingerprint=None),
-                lambda: store.read("nobody"),
-                lambda: store.read(closed, backward=True, limit=1),
-                lambda: store.read(closed, from_version=5),
-            ):
-                turns.count = 0
-                await call()
-                assert turns.count == 1 or not round
+            found = [await _trips(turns, calls) for calls in _calls(store, closed, alive)]
+        assert found == [[1] * 4, [2] * 4, [1] * 4]
+
+
+def _calls(store: PostgresStore, closed: str, alive: str) -> list[list[Call]]:
+    """Those that read what is alive, what is archived, and what is known not to be archived."""
+    several: list[list[Call]] = [
+        [
+            partial(store.load, each, fingerprint="code"),
+            partial(store.load_many, [each, alive], fingerprint="code"),
+            partial(store.read, each),
+            partial(store.read, each, backward=True),
+        ]
+        for each in (alive, closed)
+    ]
+    return [
+        *several,
+        [
+            partial(store.load, "nobody", fingerprint=None),
+            partial(store.read, "nobody"),
+            partial(store.read, closed, backward=True, limit=1),
+            partial(store.read, closed, from_version=5),
+        ],
+    ]
+
+
+async def _trips(turns: Turns, calls: list[Call]) -> list[int]:
+    counts: list[int] = []
+    for call in calls:
+        turns.count = 0
+        await call()
+        counts.append(turns.count)
+    return counts
 
 
 async def test_a_new_store_has_its_plans_by_index(postgres_url: str, postgres_schema: str) -> None:
     """They are made while the tables are empty, and kept while they grow."""
-    async with opened(postgres_url, postgres_schema) as store:
-        async with store._connections.session() as connection:
-            for name, arguments in HOT.items():
-                nodes = await plan(connection, store._sql[name], arguments)
-                assert "Seq Scan" not in {node["Node Type"] for node in nodes}, name
+    async with (
+        opened(postgres_url, postgres_schema) as store,
+        store._connections.session() as connection,
+    ):
+        for name, arguments in HOT.items():
+            nodes = await plan(connection, store._sql[name], arguments)
+            assert "Seq Scan" not in {node["Node Type"] for node in nodes}, name
 
 
 @pytest.mark.parametrize("analyzed", [False, True])
@@ -267,7 +286,8 @@ async def test_a_page_of_the_log_goes_by_the_indexes_of_both_tables(
             await connection.execute(
                 f"""INSERT INTO {schema}.event_store (event_id, event_type, aggregate_id,
                     aggregate_type, event_version, event_data, occurred_at)
-                SELECT gen_random_uuid(), 'Happened', 'a' || n / 10, 'Thing', n % 10 + 1, '{{}}', now()
+                SELECT gen_random_uuid(), 'Happened', 'a' || n / 10, 'Thing', n % 10 + 1,
+                       '{{}}', now()
                 FROM generate_series(0, {MANY - 1}) AS n"""
             )
             if analyzed:

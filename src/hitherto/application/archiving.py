@@ -151,8 +151,8 @@ class _Run:
         """Move so many events of each, in as many transactions as that takes; what was moved."""
         moved: dict[str, int] = {}
         batch: list[str] = []
-        for number, id in enumerate(sorted(counts), 1):
-            batch.append(id)
+        for number, next_id in enumerate(sorted(counts), 1):
+            batch.append(next_id)
             if sum(counts[each] for each in batch) >= EVENTS or number == len(counts):
                 heads = {each: self._heads.pop(each) for each in batch}
                 moved |= await self._store.backend.archive.archive(heads)
@@ -167,8 +167,8 @@ def _checked(ids: Iterable[str]) -> list[str]:
 
 
 async def _each(page: Iterable[str]) -> AsyncIterator[str]:
-    for id in page:
-        yield id
+    for each in page:
+        yield each
 
 
 async def _pages(repository: Repository[Any], chosen: list[str] | None) -> AsyncIterator[list[str]]:

@@ -91,7 +91,6 @@ def restore(*ids: str, url: Url = None, schema: Schema = "public", as_json: AsJs
     ids:
         The aggregates.
     """
-
     if not ids:
         raise ConfigurationError("no aggregate is named: give the ids of those to restore")
 
@@ -104,8 +103,8 @@ def restore(*ids: str, url: Url = None, schema: Schema = "public", as_json: AsJs
         print_json({"events": dict(moved)})
     else:
         console = Console(highlight=False)
-        for id, events in sorted(moved.items()):
-            say(console, f"{id}: {events:,} events")
+        for each, events in sorted(moved.items()):
+            say(console, f"{each}: {events:,} events")
         if not moved:
             say(console, "None of them has events in the archive.", "yellow")
     return 0 if moved else 1

@@ -7,7 +7,7 @@ from datetime import datetime
 from hitherto.application.alongside import Alongside, Timer
 from hitherto.application.findings import Finding
 from hitherto.application.health import Health, Usage
-from hitherto.application.ports import Backend, Chain, Checkpoints, Looking, PersonalData
+from hitherto.application.ports import Archive, Backend, Chain, Checkpoints, Looking, PersonalData
 from hitherto.application.records import Append, LogPage, PlacedEvent, Snapshot, StoredEvent, Stream
 from hitherto.errors import EventStoreUnavailable
 
@@ -60,6 +60,11 @@ class Probe:
     def chain(self) -> Chain:
         """That of the backend behind it; not counted."""
         return self.backend.chain
+
+    @property
+    def archive(self) -> Archive:
+        """See `Backend.archive`."""
+        return self.backend.archive
 
     @property
     def personal(self) -> PersonalData:

@@ -27,8 +27,8 @@ async def accounts(request: Any, tmp_path: Path) -> AsyncIterator[Repository[Acc
     backend = MemoryStore() if request.param == "memory" else SqliteStore(str(tmp_path / "a.db"))
     async with Store(backend) as store:
         accounts = Repository(store, Account, snapshot_every=None)
-        for id, events in (("ann", 4), ("bob", 1), ("cid", 3)):
-            await accounts.save(an_account(id, events))
+        for owner, events in (("ann", 4), ("bob", 1), ("cid", 3)):
+            await accounts.save(an_account(owner, events))
         yield accounts
 
 
@@ -54,7 +54,8 @@ async def test_closed_ones_are_archived(accounts: Repository[Account]) -> None:
     assert result == Archived(aggregates=3, single=1, open=1, closed=1, events=3)
     assert await archived(accounts) == {"ann": 3}
     ann = await accounts.load("ann")
-    assert (ann.version, ann.balance) == (4, 3)
+    assert ann.version == 4
+    assert ann.balance == 3
 
 
 async def test_it_may_be_run_again(accounts: Repository[Account]) -> None:

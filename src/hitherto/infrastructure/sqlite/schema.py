@@ -64,8 +64,8 @@ def schema_version(connection: apsw.Connection) -> int | None:
 def schema_sql() -> str:
     """All migrations as one script; it makes what the tables lack.
 
-    SQL alone cannot ask SQLite for the version, so each step is to have CREATE statements only, and DROP … IF EXISTS
-    before them.
+    SQL alone cannot ask SQLite for the version, so each step is to have CREATE statements only,
+    and DROP … IF EXISTS before them.
     """
     steps = [
         f"{_CREATE.sub(_IF_NOT_EXISTS, text.strip())}\n{_applied(number, 'INSERT OR IGNORE')}"

@@ -271,15 +271,15 @@ def _reads(backend: Backend) -> list[Awaitable[Any]]:
     bounds += [{"from_version": 2, "to_version": 3}, {"from_version": 2, "to_version": 5}]
     bounds += [{"from_version": 2, "limit": 2}, {"to_version": 3, "limit": 2}]
     reads: list[Awaitable[Any]] = [
-        backend.read(id, backward=backward, **each)
-        for id in ("a", "b", "c", "nobody")
+        backend.read(one, backward=backward, **each)
+        for one in ("a", "b", "c", "nobody")
         for backward in (False, True)
         for each in bounds
     ]
     for fingerprint in (None, "code-1", "code-2"):
-        for id in ("a", "b", "c", "nobody"):
+        for one in ("a", "b", "c", "nobody"):
             reads += [
-                _loaded(backend, id, fingerprint, version) for version in (None, 1, 2, 4, 5, 6)
+                _loaded(backend, one, fingerprint, version) for version in (None, 1, 2, 4, 5, 6)
             ]
         reads.append(_loaded_many(backend, ["c", "nobody", "a", "b", "d"], fingerprint))
     return reads
@@ -295,8 +295,8 @@ async def _loaded(
 async def _loaded_many(backend: Backend, ids: Sequence[str], fingerprint: str | None) -> object:
     streams = await backend.load_many(ids, fingerprint=fingerprint)
     return {
-        id: (stream.snapshot, stream.unusable, [tuple(row) for row in stream.events])
-        for id, stream in streams.items()
+        each: (stream.snapshot, stream.unusable, [tuple(row) for row in stream.events])
+        for each, stream in streams.items()
     }
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from hitherto.testing.store_contract.alongside import AlongsideContract, TimerContract
 from hitherto.testing.store_contract.appends import AppendContract, GroupContract
-from hitherto.testing.store_contract.chains import ChainContract
 from hitherto.testing.store_contract.archiving import ArchiveContract
+from hitherto.testing.store_contract.chains import ChainContract
 from hitherto.testing.store_contract.content import ContentContract
 from hitherto.testing.store_contract.imports import ImportContract
 from hitherto.testing.store_contract.inspection import InspectionContract

@@ -20,19 +20,19 @@ CREATE INDEX idx_event_archive_event_type ON event_archive (event_type, global_p
 CREATE INDEX idx_event_archive_occurred_at ON event_archive (occurred_at);
 
 CREATE VIEW event_store_and_archive AS
-SELECT * FROM event_store UNION ALL SELECT * FROM event_archive;
+    SELECT * FROM event_store UNION ALL SELECT * FROM event_archive;
 
 -- A row may be deleted where it stands in the other table, too.
 DROP TRIGGER IF EXISTS event_store_refuses_delete;
 CREATE TRIGGER event_store_refuses_delete BEFORE DELETE ON event_store
-WHEN NOT EXISTS (
-    SELECT 1 FROM event_archive AS moved
-    WHERE moved.global_position = OLD.global_position AND moved.event_id IS OLD.event_id
-      AND moved.event_type IS OLD.event_type AND moved.aggregate_id IS OLD.aggregate_id
-      AND moved.aggregate_type IS OLD.aggregate_type AND moved.event_version IS OLD.event_version
-      AND moved.schema_version IS OLD.schema_version AND moved.event_data IS OLD.event_data
-      AND moved.metadata IS OLD.metadata AND moved.occurred_at IS OLD.occurred_at
-      AND moved.created_at IS OLD.created_at)
+    WHEN NOT EXISTS (
+        SELECT 1 FROM event_archive AS moved
+        WHERE moved.global_position = OLD.global_position AND moved.event_id IS OLD.event_id
+          AND moved.event_type IS OLD.event_type AND moved.aggregate_id IS OLD.aggregate_id
+          AND moved.aggregate_type IS OLD.aggregate_type AND moved.event_version IS OLD.event_version
+          AND moved.schema_version IS OLD.schema_version AND moved.event_data IS OLD.event_data
+          AND moved.metadata IS OLD.metadata AND moved.occurred_at IS OLD.occurred_at
+          AND moved.created_at IS OLD.created_at)
 BEGIN
     SELECT RAISE(ABORT, 'DELETE on event_store is refused: events are never changed');
 END;
@@ -41,23 +41,23 @@ BEGIN
     SELECT RAISE(ABORT, 'UPDATE on event_archive is refused: events are never changed');
 END;
 CREATE TRIGGER event_archive_refuses_delete BEFORE DELETE ON event_archive
-WHEN NOT EXISTS (
-    SELECT 1 FROM event_store AS moved
-    WHERE moved.global_position = OLD.global_position AND moved.event_id IS OLD.event_id
-      AND moved.event_type IS OLD.event_type AND moved.aggregate_id IS OLD.aggregate_id
-      AND moved.aggregate_type IS OLD.aggregate_type AND moved.event_version IS OLD.event_version
-      AND moved.schema_version IS OLD.schema_version AND moved.event_data IS OLD.event_data
-      AND moved.metadata IS OLD.metadata AND moved.occurred_at IS OLD.occurred_at
-      AND moved.created_at IS OLD.created_at)
+    WHEN NOT EXISTS (
+        SELECT 1 FROM event_store AS moved
+        WHERE moved.global_position = OLD.global_position AND moved.event_id IS OLD.event_id
+          AND moved.event_type IS OLD.event_type AND moved.aggregate_id IS OLD.aggregate_id
+          AND moved.aggregate_type IS OLD.aggregate_type AND moved.event_version IS OLD.event_version
+          AND moved.schema_version IS OLD.schema_version AND moved.event_data IS OLD.event_data
+          AND moved.metadata IS OLD.metadata AND moved.occurred_at IS OLD.occurred_at
+          AND moved.created_at IS OLD.created_at)
 BEGIN
     SELECT RAISE(ABORT, 'DELETE on event_archive is refused: events are never changed');
 END;
 
 -- Ids stay taken, but for an event that moves back.
 CREATE TRIGGER event_store_knows_archived_ids AFTER INSERT ON event_store
-WHEN EXISTS (
-    SELECT 1 FROM event_archive AS archived
-    WHERE archived.event_id = NEW.event_id AND archived.global_position <> NEW.global_position)
+    WHEN EXISTS (
+        SELECT 1 FROM event_archive AS archived
+        WHERE archived.event_id = NEW.event_id AND archived.global_position <> NEW.global_position)
 BEGIN
     SELECT RAISE(ABORT, 'the event id stands in event_archive');
 END;
