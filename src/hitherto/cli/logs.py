@@ -16,10 +16,12 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 @contextmanager
 def shown(log_format: LogFormat, level: LogLevel) -> Generator[None]:
-    """Show what hitherto logs within the block."""
+    """Show what hitherto logs within the block; several threads may be in one."""
     logger = logging.getLogger("hitherto")
-    before = (logger.level, logger.propagate)
-    handler = _Stderr()
+    handler = _Stderr(logger.level, logger.propagate)
+    others = [each for each in logger.handlers if isinstance(each, _Stderr)]
+    if others:
+        handler.before = others[0].before
     handler.setFormatter(_formatter(log_format))
     logger.addHandler(handler)
     logger.setLevel(level.upper())
@@ -28,12 +30,22 @@ def shown(log_format: LogFormat, level: LogLevel) -> Generator[None]:
         yield
     finally:
         logger.removeHandler(handler)
-        logger.setLevel(before[0])
-        logger.propagate = before[1]
+        if not any(isinstance(each, _Stderr) for each in logger.handlers):
+            level_before, propagate_before = handler.before
+            logger.setLevel(level_before)
+            logger.propagate = propagate_before
 
 
 class _Stderr(logging.Handler):
-    """Writes to what is `sys.stderr` then: a progress bar puts something else in its place."""
+    """Writes to what is `sys.stderr` then: a progress bar puts something else in its place.
+
+    Attributes:
+        before: The logger's level, and whether it propagated, when nothing was shown.
+    """
+
+    def __init__(self, level: int, propagate: bool) -> None:  # noqa: FBT001
+        super().__init__()
+        self.before = level, propagate
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

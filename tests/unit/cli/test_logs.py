@@ -135,3 +135,16 @@ def test_on_a_terminal_it_has_colours(
     with logs.shown("console", "warning"):
         LOGGER.warning("happened")
     assert "\x1b[" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("first_ends_first", [True, False])
+def test_the_logger_is_as_it_was_when_nothing_is_shown_any_more(first_ends_first: bool) -> None:
+    """Though commands overlap, as those of several threads."""
+    before = (LOGGER.level, LOGGER.propagate, list(LOGGER.handlers))
+    one, other = logs.shown("json", "error"), logs.shown("console", "debug")
+    one.__enter__()
+    other.__enter__()
+    for each in (one, other) if first_ends_first else (other, one):
+        assert not LOGGER.propagate
+        each.__exit__(None, None, None)
+    assert (LOGGER.level, LOGGER.propagate, LOGGER.handlers) == before
