@@ -1,7 +1,7 @@
 -- name: load
 -- A snapshot if there is one (schema version 0; without data if it has another fingerprint), then
--- the events from its version on. This and the next three read what is not in the archive; where events
--- are missing they are run once more, on both tables.
+-- the events from its version on. This and the next three read what is not in the archive; where
+-- events are missing they are run once more, on both tables.
 (SELECT s.version, s.fingerprint::text, 0,
         CASE WHEN s.fingerprint = $2::text THEN s.snapshot_data::text END, s.aggregate_type::text
  FROM {schema}.aggregate_snapshots s
@@ -95,7 +95,8 @@ SELECT stored.* FROM (
 CROSS JOIN LATERAL (
     SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
            event_version, event_data::text, metadata::text, occurred_at, created_at
-    FROM {schema}.event_store_and_archive AS event WHERE event.global_position = page.global_position
+    FROM {schema}.event_store_and_archive AS event
+    WHERE event.global_position = page.global_position
     LIMIT 1  -- a look-up for each, which ends where it is found: not in the archive, mostly
 ) AS stored
 ORDER BY stored.global_position
@@ -115,7 +116,8 @@ SELECT stored.* FROM (
 CROSS JOIN LATERAL (
     SELECT global_position, event_id, event_type, schema_version, aggregate_id, aggregate_type,
            event_version, event_data::text, metadata::text, occurred_at, created_at
-    FROM {schema}.event_store_and_archive AS event WHERE event.global_position = page.global_position
+    FROM {schema}.event_store_and_archive AS event
+    WHERE event.global_position = page.global_position
     LIMIT 1  -- a look-up for each, which ends where it is found: not in the archive, mostly
 ) AS stored
 ORDER BY stored.global_position
@@ -420,7 +422,8 @@ UNION ALL
 SELECT 'position-twice', aggregate_id::text, event_version, global_position, NULL::text
 FROM {schema}.event_store_and_archive
 WHERE global_position IN (
-    SELECT global_position FROM {schema}.event_store_and_archive GROUP BY global_position HAVING count(*) > 1)
+    SELECT global_position FROM {schema}.event_store_and_archive
+    GROUP BY global_position HAVING count(*) > 1)
 
 -- name: inspect_sequence
 -- Positions that were not drawn: the sequence is read after the snapshot was taken, never before.
