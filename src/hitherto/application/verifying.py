@@ -115,7 +115,10 @@ async def verify(
         chained=chains.chained,
         unchained=chains.unchained,
         findings=(
-            *found, *chains.tally.findings(), *log.findings(), *snapshots.tally.findings(),
+            *found,
+            *chains.tally.findings(),
+            *log.findings(),
+            *snapshots.tally.findings(),
         ),
     )
 

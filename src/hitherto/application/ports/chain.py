@@ -20,9 +20,7 @@ class Chain(Protocol):
         """
         ...
 
-    async def links(
-        self, *, after: tuple[str, int] = ("", 0), limit: int = 1000
-    ) -> Sequence[Link]:
+    async def links(self, *, after: tuple[str, int] = ("", 0), limit: int = 1000) -> Sequence[Link]:
         """A page of events with their hashes, by aggregate id and version.
 
         Args:
