@@ -1,15 +1,13 @@
 """Aggregates that were archived: to readers and writers they are as they were."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import pytest
 
 from hitherto.application.alongside import Alongside
-from hitherto.application.looking.values import Wanted
 from hitherto.application.ports import Backend
 from hitherto.application.records import Append, StoredEvent
 from hitherto.errors import AggregateIDMismatch, AggregateVersionConflict, InvalidInput
@@ -22,9 +20,9 @@ from hitherto.testing.store_contract.making import (
     versions,
     whole_log,
 )
+from hitherto.testing.store_contract.whole_reads import chains, log_of, looked_at, reads
 
 LONG = 600  # more events than are appended in one statement, or in one batch of rows
-PAGES = (1, 2, 3, 1000)
 
 
 class ArchiveContract:
@@ -47,16 +45,16 @@ class ArchiveContract:
     async def test_what_is_read_of_an_aggregate_stays_the_same(self, backend: Backend) -> None:
         """Whatever part of it, in either direction, by itself or with others."""
         await _fill(backend)
-        before = [await each for each in _reads(backend)]
+        before = [await each for each in reads(backend)]
         await backend.archive.archive({"a": 5, "c": 4})
-        assert [await each for each in _reads(backend)] == before
+        assert [await each for each in reads(backend)] == before
         await backend.append([append_to("a", 3, after=5)])
         assert await versions(backend, "a") == [*range(1, 9)]
-        before = [await each for each in _reads(backend)]
+        before = [await each for each in reads(backend)]
         await backend.archive.archive({"a": 8})
-        assert [await each for each in _reads(backend)] == before
+        assert [await each for each in reads(backend)] == before
         await backend.archive.restore(["a", "c"])
-        assert [await each for each in _reads(backend)] == before
+        assert [await each for each in reads(backend)] == before
 
     @pytest.mark.parametrize("version", [1, 3, 4, 5])
     async def test_a_snapshot_is_loaded_with_the_events_after_it(
@@ -65,28 +63,28 @@ class ArchiveContract:
         """Though these, or some of them, were archived; in time travel too."""
         await _fill(backend)
         await backend.save_snapshot(snapshot_of("a", version))
-        before = [await each for each in _reads(backend)]
+        before = [await each for each in reads(backend)]
         await backend.archive.archive({"a": 5})
-        assert [await each for each in _reads(backend)] == before
+        assert [await each for each in reads(backend)] == before
 
     async def test_the_log_stays_the_same(self, backend: Backend) -> None:
         """In pages of any size, filtered or not, and ids too."""
         await _fill(backend)
-        before = await _log(backend)
+        before = await log_of(backend)
         await backend.archive.archive({"a": 5, "c": 4, "d": 2})
-        assert await _log(backend) == before
+        assert await log_of(backend) == before
         await backend.archive.restore(["c"])
-        assert await _log(backend) == before
+        assert await log_of(backend) == before
 
     async def test_what_people_look_at_stays_the_same(self, backend: Backend) -> None:
         """Events found and counted, texts, and nothing is damaged."""
         await _fill(backend)
         await backend.save_snapshot(snapshot_of("a", 3))
-        before = await _looked_at(backend)
+        before = await looked_at(backend)
         await backend.archive.archive({"a": 5, "c": 4, "d": 2})
-        assert await _looked_at(backend) == before
+        assert await looked_at(backend) == before
         await backend.archive.restore(["a"])
-        assert await _looked_at(backend) == before
+        assert await looked_at(backend) == before
         assert await backend.inspect() == ()
 
     @pytest.mark.parametrize("together", [False, True])
@@ -203,12 +201,12 @@ class ArchiveContract:
     async def test_restored_events_are_as_they_were(self, backend: Backend) -> None:
         """It tells of how many, and the aggregate may be archived again."""
         await _fill(backend)
-        before = await _log(backend)
+        before = await log_of(backend)
         await backend.archive.archive({"a": 5, "c": 4})
         assert await backend.archive.restore(["a", "b", "nobody"]) == {"a": 4}
         assert await backend.archive.restore(["a"]) == {}
         assert await backend.archive.archived(["a", "c"]) == {"c": 3}
-        assert await _log(backend) == before
+        assert await log_of(backend) == before
         await backend.append([append_to("a", after=5)])
         assert await backend.archive.archive({"a": 6}) == {"a": 5}
         assert await backend.inspect() == ()
@@ -219,15 +217,15 @@ class ArchiveContract:
         await chained.append([append_to("a", 3)])
         await backend.append([append_to("b", 2)])
         await chained.append([append_to("a", 2, after=3), append_to("c", 3)])
-        before = await _chains(backend)
+        before = await chains(backend)
         await backend.archive.archive({"a": 5, "b": 2, "c": 3})
-        assert await _chains(backend) == before
+        assert await chains(backend) == before
         await chained.append([append_to("a", after=5)])
-        heads = await _chains(backend)
+        heads = await chains(backend)
         await backend.archive.restore(["a", "b"])
-        assert await _chains(backend) == heads
+        assert await chains(backend) == heads
         await backend.archive.archive({"a": 6})
-        assert await _chains(backend) == heads
+        assert await chains(backend) == heads
         *_, before_last, last = await backend.read("a")
         links = {link.event.position: link for link in await backend.chain.links()}
         assert links[last.position].event_hash is not None
@@ -261,88 +259,6 @@ async def _fill(backend: Backend) -> None:
     await backend.append([append_to("d", 2, type="Other")])
     await backend.append([append_to("a", [new_event({"n": 3}, type="Rare")], after=2)])
     await backend.append([append_to("c", after=3), append_to("a", 2, after=3)])
-
-
-def _reads(backend: Backend) -> list[Awaitable[Any]]:
-    bounds: list[dict[str, Any]] = [{}]
-    bounds += [{"limit": limit} for limit in (1, 2, 5, 9)]
-    bounds += [{"from_version": n} for n in (2, 4, 5, 6)]
-    bounds += [{"to_version": n} for n in (1, 3, 5, 6)]
-    bounds += [{"from_version": 2, "to_version": 3}, {"from_version": 2, "to_version": 5}]
-    bounds += [{"from_version": 2, "limit": 2}, {"to_version": 3, "limit": 2}]
-    reads: list[Awaitable[Any]] = [
-        backend.read(one, backward=backward, **each)
-        for one in ("a", "b", "c", "nobody")
-        for backward in (False, True)
-        for each in bounds
-    ]
-    for fingerprint in (None, "code-1", "code-2"):
-        for one in ("a", "b", "c", "nobody"):
-            reads += [
-                _loaded(backend, one, fingerprint, version) for version in (None, 1, 2, 4, 5, 6)
-            ]
-        reads.append(_loaded_many(backend, ["c", "nobody", "a", "b", "d"], fingerprint))
-    return reads
-
-
-async def _loaded(
-    backend: Backend, id: str, fingerprint: str | None, to_version: int | None
-) -> object:
-    stream = await backend.load(id, fingerprint=fingerprint, to_version=to_version)
-    return stream.snapshot, stream.unusable, [tuple(row) for row in stream.events]
-
-
-async def _loaded_many(backend: Backend, ids: Sequence[str], fingerprint: str | None) -> object:
-    streams = await backend.load_many(ids, fingerprint=fingerprint)
-    return {
-        each: (stream.snapshot, stream.unusable, [tuple(row) for row in stream.events])
-        for each, stream in streams.items()
-    }
-
-
-async def _log(backend: Backend) -> object:
-    filters: list[dict[str, Any]] = [
-        {},
-        {"event_types": ["Rare"]},
-        {"event_types": ["Happened", "Rare"]},
-        {"event_types": ["Happened"], "aggregate_types": ["Other"]},
-        {"aggregate_types": ["Thing"]},
-    ]
-    logs = [await whole_log(backend, page=page, **each) for page in PAGES for each in filters]
-    ids = [await backend.aggregate_ids(each, limit=2) for each in ("Thing", "Other")]
-    return logs, ids, await backend.watermark()
-
-
-async def _looked_at(backend: Backend) -> object:
-    log = await whole_log(backend)
-    found = [await backend.looking.event(event.event_id) for event in log]
-    pages = [
-        await backend.looking.search(wanted, limit=limit, backward=backward)
-        for wanted in (Wanted(), Wanted(aggregate_id="a"), Wanted(event_types=["Rare"]))
-        for limit in PAGES
-        for backward in (False, True)
-    ]
-    statistics = await backend.looking.statistics(
-        now=datetime(2100, 1, 1, tzinfo=UTC), snapshot_every=2
-    )
-    counted = msgspec.structs.replace(statistics, relations=())
-    kinds = [(each.event_type, each.total.events) for each in statistics.kinds]
-    found_texts = await backend.personal.find(['"number": 1', '"number":1'])
-    return found, pages, msgspec.structs.replace(counted, kinds=()), kinds, found_texts
-
-
-async def _chains(backend: Backend) -> object:
-    links = await backend.chain.links()
-    pages = [await backend.chain.links(after=("a", version), limit=2) for version in range(1, 5)]
-    watermark = await backend.watermark()
-    heads = [await backend.chain.heads(until=until) for until in range(1, watermark + 1)]
-    return (
-        links,
-        pages,
-        heads,
-        await backend.chain.first(),
-        await backend.chain.heads(after="a", until=watermark, limit=1),
-    )
 
 
 async def _moving(backend: Backend, ids: Sequence[str], ended: asyncio.Event) -> list[StoredEvent]:
