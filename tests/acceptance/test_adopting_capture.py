@@ -1,7 +1,6 @@
 """A table and its aggregates in step: each change of either side gets to the other one, once."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -345,7 +344,6 @@ async def test_a_program_that_holds_a_row_keeps_only_its_own_change(
 
 async def test_what_the_table_refuses_is_set_aside(world: World, mapped: Mapped) -> None:
     """As an event that a projection cannot handle; others get there."""
-    logging.getLogger("hitherto").setLevel(logging.CRITICAL)
     users = users_of(mapped.store)
     await users.save(User.create("user-nobody", "x@y.z", "Nobody"))
     await users.update("user-2", lambda user: user.rename("Bert"))

@@ -57,8 +57,8 @@ async def advance_anyway(self, progress, work=None):
     await advance(self, msgspec.structs.replace(progress, leases=leases, after={}), work)
 
 queries = checkpoints.Schema.queries
-def with_tokens(self, resource):
-    return queries(self, resource) | {"tokens": self.sql('''
+def with_tokens(self, resource, **options):
+    return queries(self, resource, **options) | {"tokens": self.sql('''
         SELECT partition::int, token FROM {schema}.projection_checkpoints
         WHERE name = $1 AND generation = $2''')}
 
