@@ -1,7 +1,7 @@
 # Every target makes its own .venv and installs what it needs.
 PYTHON ?= python3
 BIN := .venv/bin
-WORKERS ?= 2
+WORKERS ?= 3
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-unit test-integration faults bench bench-quick check audit format clean
 
