@@ -9,11 +9,10 @@ import msgspec
 import tenacity
 
 from hitherto.application.alongside import Alongside, Timer
-from hitherto.application.findings import Finding
 from hitherto.application.health import BreakerState, Health, Usage
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.logging import log_event
-from hitherto.application.ports import Archive, Backend, Chain, Checkpoints, Looking, PersonalData
+from hitherto.application.ports import Archive, Backend, Chain, Looking, PersonalData
 from hitherto.application.records import Append, LogPage, PlacedEvent, Snapshot, StoredEvent, Stream
 from hitherto.errors import (
     AggregateError,
@@ -26,6 +25,7 @@ from hitherto.infrastructure.archive import ResilientArchive
 from hitherto.infrastructure.breaker import Breaker
 from hitherto.infrastructure.chaining import ResilientChain
 from hitherto.infrastructure.deadline import Deadline
+from hitherto.infrastructure.decorator import Decorator
 from hitherto.infrastructure.looking import ResilientLooking
 from hitherto.infrastructure.personal import ResilientPersonal
 
@@ -36,7 +36,7 @@ T = TypeVar("T")
 _WAITS = tenacity.wait_random_exponential(multiplier=0.05, max=1.0)  # seconds
 
 
-class Resilient:
+class Resilient(Decorator):
     """Decorates a backend: each call is retried while its failure may pass, up to a deadline.
 
     An append is sent again as it is, with its event ids, so one whose answer was lost is never
@@ -44,7 +44,9 @@ class Resilient:
     for what is still under way. When several calls in a row have run into their deadline, a
     circuit breaker refuses further ones for a while.
 
-    Opening is not retried: a process that cannot reach its store says so when it starts.
+    Opening is not retried: a process that cannot reach its store says so when it starts. Nor is
+    there a deadline for `wait`, in which outages end by themselves, and for `inspect`, which reads
+    all that is stored. Whoever works with `checkpoints` sees to outages too.
 
     Args:
         backend: What does the work.
@@ -65,24 +67,11 @@ class Resilient:
         instrumentation: Instrumentation | None = None,
         logger: logging.Logger | None = None,
     ) -> None:
-        self.backend = backend
+        super().__init__(backend)
         self._hooks = instrumentation or Instrumentation()
         self._logger = logger or logging.getLogger("hitherto")
         self._deadline = Deadline(timeout)
         self._breaker = Breaker(breaker_threshold, breaker_cooldown, self._breaker_changed)
-
-    async def open(self) -> None:
-        """See `EventStore.open`."""
-        await self.backend.open()
-
-    async def close(self) -> None:
-        """See `EventStore.close`."""
-        await self.backend.close()
-
-    @property
-    def checkpoints(self) -> Checkpoints:
-        """See `Backend.checkpoints`; whoever works with them sees to outages too."""
-        return self.backend.checkpoints
 
     @property
     def looking(self) -> Looking:
@@ -181,10 +170,6 @@ class Resilient:
         """See `EventStore.watermark`."""
         return await self._call("watermark", self.backend.watermark)
 
-    async def wait(self, after: int) -> int:
-        """See `EventStore.wait`; it has no deadline, and outages end by themselves there."""
-        return await self.backend.wait(after)
-
     async def handled(self, scope: str, keys: Sequence[str]) -> Collection[str]:
         """See `EventStore.handled`."""
         return await self._call("handled", lambda: self.backend.handled(scope, keys))
@@ -219,10 +204,6 @@ class Resilient:
             "snapshot_ids",
             lambda: self.backend.snapshot_ids(aggregate_type, after=after, limit=limit),
         )
-
-    async def inspect(self) -> Sequence[Finding]:
-        """See `Inspection.inspect`; it has no deadline, for it reads all that is stored."""
-        return await self.backend.inspect()
 
     async def health_check(self) -> Health:
         """See `EventStore.health_check`; it asks the backend whatever the breaker's state.

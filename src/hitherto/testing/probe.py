@@ -7,13 +7,16 @@ from datetime import datetime
 from hitherto.application.alongside import Alongside, Timer
 from hitherto.application.findings import Finding
 from hitherto.application.health import Health, Usage
-from hitherto.application.ports import Archive, Backend, Chain, Checkpoints, Looking, PersonalData
+from hitherto.application.ports import Backend
 from hitherto.application.records import Append, LogPage, PlacedEvent, Snapshot, StoredEvent, Stream
 from hitherto.errors import EventStoreUnavailable
+from hitherto.infrastructure.decorator import Decorator
 
 
-class Probe:
+class Probe(Decorator):
     """Passes everything on to `backend`, unless told to fail.
+
+    Opening and closing are not counted, nor is what is behind `checkpoints` and the other ports.
 
     Attributes:
         backend: The backend behind it.
@@ -25,7 +28,7 @@ class Probe:
     """
 
     def __init__(self, backend: Backend) -> None:
-        self.backend = backend
+        super().__init__(backend)
         self.calls: list[str] = []
         self.broken: set[str] = set()
         self.answers_to_lose = 0
@@ -37,39 +40,6 @@ class Probe:
         self.broken.clear()
         self.answers_to_lose = 0
         self.rivals.clear()
-
-    async def open(self) -> None:
-        """See `EventStore.open`; not counted."""
-        await self.backend.open()
-
-    async def close(self) -> None:
-        """See `EventStore.close`; not counted."""
-        await self.backend.close()
-
-    @property
-    def checkpoints(self) -> Checkpoints:
-        """Those of the backend behind it; not counted."""
-        return self.backend.checkpoints
-
-    @property
-    def looking(self) -> Looking:
-        """That of the backend behind it; not counted."""
-        return self.backend.looking
-
-    @property
-    def chain(self) -> Chain:
-        """That of the backend behind it; not counted."""
-        return self.backend.chain
-
-    @property
-    def archive(self) -> Archive:
-        """See `Backend.archive`."""
-        return self.backend.archive
-
-    @property
-    def personal(self) -> PersonalData:
-        """That of the backend behind it; not counted."""
-        return self.backend.personal
 
     async def append(
         self, appends: Sequence[Append], *, alongside: Alongside | None = None
