@@ -13,9 +13,9 @@ from hitherto import ConfigurationError, Repository, connect
 from hitherto.application.archiving import Archived
 from hitherto.application.archiving import archive as archive_closed
 from hitherto.cli.loading import load_function, load_one
+from hitherto.cli.options import AsJson, Schema, Url
 from hitherto.cli.printing import print_json, say
 from hitherto.cli.progress import bars
-from hitherto.cli.projections.options import AsJson, Schema, Url
 
 
 def archive(

@@ -12,9 +12,9 @@ from hitherto import connect
 from hitherto.application.forgetting import Forgotten
 from hitherto.application.forgetting import forget as forget_subject
 from hitherto.cli.loading import load_projections
+from hitherto.cli.options import AsJson, Schema, Url, Yes
 from hitherto.cli.printing import print_json, say
 from hitherto.cli.progress import bars
-from hitherto.cli.projections.options import AsJson, Schema, Url, Yes
 from hitherto.cli.projections.rebuilding import rebuilt
 
 _PLACES = 20

@@ -16,16 +16,9 @@ from hitherto.application.looking.searching import following, matching
 from hitherto.application.looking.values import Wanted
 from hitherto.application.ports import Backend
 from hitherto.application.records import StoredEvent
-from hitherto.cli.looking.options import (
-    AsLines,
-    Occurred,
-    Schema,
-    Url,
-    bounds,
-    check_limit,
-    place,
-)
+from hitherto.cli.looking.options import AsLines, Occurred, bounds, check_limit, place
 from hitherto.cli.looking.showing import cell, print_lines, screen, short, table, time_of
+from hitherto.cli.options import Schema, Url
 from hitherto.cli.printing import say
 
 _TAIL = 20

@@ -12,15 +12,6 @@ from hitherto.application.records import MAX_POSITION, utc
 from hitherto.application.times import MARGIN, position_before
 from hitherto.errors import InvalidInput
 
-Url: TypeAlias = Annotated[
-    str | None,
-    Parameter(help="The store's URL; by default DATABASE_URL, else sqlite:///hitherto.db."),
-]
-Schema: TypeAlias = Annotated[str, Parameter(help="The PostgreSQL schema that holds the tables.")]
-AsJson: TypeAlias = Annotated[
-    bool,
-    Parameter(name="--json", negative="", show_default=False, help="Print the result as JSON."),
-]
 AsLines: TypeAlias = Annotated[
     bool,
     Parameter(name="--json", negative="", show_default=False, help="Print a line of JSON each."),

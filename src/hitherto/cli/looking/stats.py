@@ -17,8 +17,8 @@ from hitherto.application.looking.values import (
     Statistics,
 )
 from hitherto.application.store import utc_now
-from hitherto.cli.looking.options import AsJson, Schema, Url
 from hitherto.cli.looking.showing import amount, cell, screen, table
+from hitherto.cli.options import AsJson, Schema, Url
 from hitherto.cli.printing import print_json, say
 from hitherto.connect import Settings
 from hitherto.infrastructure.urls import without_password

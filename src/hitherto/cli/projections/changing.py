@@ -9,8 +9,9 @@ from hitherto import ConfigurationError, connect
 from hitherto.application.projection import Projection
 from hitherto.application.rebuild import drop_and_set_up
 from hitherto.cli.loading import load_projection
+from hitherto.cli.options import Schema, Url, Yes
 from hitherto.cli.printing import say
-from hitherto.cli.projections.options import Schema, Url, Yes, known
+from hitherto.cli.projections.options import known
 
 
 def pause(name: str, /, *, url: Url = None, schema: Schema = "public") -> None:

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from hitherto import Store, connect
 from hitherto.application.checkpoints import ProjectionStatus
+from hitherto.cli.options import AsJson, Schema, Url
 from hitherto.cli.printing import print_json, say
-from hitherto.cli.projections.options import AsJson, Schema, Url
 from hitherto.cli.projections.telling import age, since, table
 from hitherto.connect import Settings
 from hitherto.infrastructure.urls import without_password

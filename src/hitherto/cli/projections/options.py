@@ -9,19 +9,6 @@ from hitherto import ConfigurationError, Store
 from hitherto.application.checkpoints import ProjectionStatus
 from hitherto.domain.identifiers import check_identifier
 
-Url: TypeAlias = Annotated[
-    str | None,
-    Parameter(help="The store's URL; by default DATABASE_URL, else sqlite:///hitherto.db."),
-]
-Schema: TypeAlias = Annotated[str, Parameter(help="The PostgreSQL schema that holds the tables.")]
-AsJson: TypeAlias = Annotated[
-    bool,
-    Parameter(name="--json", negative="", show_default=False, help="Print the result as JSON."),
-]
-Yes: TypeAlias = Annotated[
-    bool,
-    Parameter(name="--yes", negative="", show_default=False, help="Do it; else it is refused."),
-]
 Batch: TypeAlias = Annotated[int, Parameter(help="The most events that share a transaction.")]
 Lease: TypeAlias = Annotated[
     float,

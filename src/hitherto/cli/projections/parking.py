@@ -11,8 +11,9 @@ from rich.text import Text
 
 from hitherto import ConfigurationError, connect
 from hitherto.application.checkpoints import ParkedEvent
+from hitherto.cli.options import AsJson, Schema, Url, Yes
 from hitherto.cli.printing import print_json, say
-from hitherto.cli.projections.options import AsJson, Schema, Url, Yes, known
+from hitherto.cli.projections.options import known
 from hitherto.cli.projections.telling import since, table
 from hitherto.domain.identifiers import check_identifier
 

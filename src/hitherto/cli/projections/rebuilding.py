@@ -17,9 +17,10 @@ from hitherto.application.refolding import Progress
 from hitherto.application.subscription import PAGE
 from hitherto.application.worker import LEASE, ProjectionWorker
 from hitherto.cli.loading import load_all, load_projection
+from hitherto.cli.options import AsJson, Schema, Url
 from hitherto.cli.printing import print_json, say
 from hitherto.cli.progress import bars
-from hitherto.cli.projections.options import Aggregates, AsJson, Batch, Lease, Schema, Url
+from hitherto.cli.projections.options import Aggregates, Batch, Lease
 from hitherto.cli.projections.working import work
 
 _LOOKS_EVERY = 0.5  # seconds

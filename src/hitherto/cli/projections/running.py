@@ -11,8 +11,9 @@ from hitherto import Repository, Store, connect
 from hitherto.application.subscription import PAGE
 from hitherto.application.worker import LEASE, ProjectionWorker
 from hitherto.cli.loading import load_all, load_projections
+from hitherto.cli.options import Schema, Url
 from hitherto.cli.printing import say
-from hitherto.cli.projections.options import Aggregates, Batch, Lease, Schema, Url
+from hitherto.cli.projections.options import Aggregates, Batch, Lease
 from hitherto.cli.projections.working import Ending, work
 
 
