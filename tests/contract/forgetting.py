@@ -321,12 +321,31 @@ class PersonalContract:
         assert len(await people.history("ada")) == 1
 
     async def test_many_ask_for_one_key_at_once(self, backend: Backend) -> None:
-        """All are given the same."""
+        """Each is given one that is there, and all of these are destroyed."""
         import asyncio
 
         async with Store(Sealing(backend)):
             made = await asyncio.gather(*[backend.personal.make(["s", "t"]) for _ in range(20)])
-        assert len({(each.subject, each.key) for keys in made for each in keys}) == 2
+            assert {each.subject for each in made[0]} == {"s", "t"}
+            there = await backend.personal.keys(["s", "t"])
+            assert {each for keys in made for each in keys} <= set(there)
+            own = [each.number for each in there if each.subject == "s"]
+            assert await backend.personal.shred("s") == len(own)
+            assert [each.key for each in await backend.personal.keys(["s"])] == [None] * len(own)
+
+    async def test_keys_of_another_store_are_never_taken_for_its_own(
+        self, backend: Backend
+    ) -> None:
+        """As where events were copied without their keys: those stay redacted, new ones are not."""
+        from hitherto.infrastructure.memory import MemoryStore
+
+        async with Store(Sealing(backend, MemoryStore().personal)) as store:
+            await self._filled(store)
+            await store.backend.personal.drop_snapshots(["ada"])
+            people = Repository(Store(Sealing(backend)), Person, snapshot_every=None)
+            await people.update("ada", lambda ada: ada.record(PersonJoined(name="Ada II")))
+            names = [each.event.name for each in await people.history("ada")]
+            assert names == ["[redacted]", "Ada II"]
 
     async def test_relevant_words_are_found_wherever_they_stand(
         self, store: Store, backend: Backend

@@ -27,13 +27,13 @@ Ciphers = Mapping[tuple[str, int], _Cipher | None]
 
 
 def sealed_event(event: N, ciphers: Ciphers) -> N:
-    """An event whose open envelopes are sealed, each under the latest key of its subject."""
-    latest = {subject: number for subject, number in sorted(ciphers) if ciphers[subject, number]}
+    """An event whose open envelopes are sealed, each under a key of its subject."""
+    numbers = {subject: number for subject, number in ciphers if ciphers[subject, number]}
 
     def seal(name: str, envelope: Envelope) -> Envelope:
         if envelope.sealed:
             return envelope
-        number = latest[envelope.subject]
+        number = numbers[envelope.subject]
         cipher = ciphers[envelope.subject, number]
         assert cipher is not None  # noqa: S101  # it was made a moment ago
         nonce = os.urandom(_NONCE)

@@ -1,11 +1,13 @@
 """What is asked of whoever keeps the keys of personal fields, and where their values may be."""
 
+import secrets
 from collections.abc import Collection, Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
 import msgspec
 
-KEY_BYTES = 32
+_BYTES = 32
+_NUMBERS = 2**53  # whatever reads JSON knows each of them
 
 
 class SubjectKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -13,13 +15,20 @@ class SubjectKey(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         subject: Whom they are about.
-        number: From 1; a subject that was forgotten may get further ones.
+        number: Tells it from all other keys of the subject, those of other stores too: events are
+            copied from store to store without their keys.
         key: 32 bytes; None: it was destroyed.
     """
 
     subject: str
     number: int
     key: bytes | None = msgspec.field(default=None)
+
+    @classmethod
+    def new(cls, subject: str) -> Self:
+        """A key that there is not yet; its number is drawn at random."""
+        number = 1 + secrets.randbelow(_NUMBERS)
+        return cls(subject=subject, number=number, key=secrets.token_bytes(_BYTES))
 
     def __repr__(self) -> str:
         return f"SubjectKey(subject={self.subject!r}, number={self.number})"
@@ -36,9 +45,9 @@ class PersonalKeys(Protocol):
         ...
 
     async def make(self, subjects: Collection[str]) -> Sequence[SubjectKey]:
-        """The key of each subject under which to encrypt from now on, made where there is none.
+        """A key of each subject under which to encrypt from now on, made where there is none.
 
-        Whoever asks at the same time is given the same ones.
+        Of a subject that has several, as where two have asked at the same time, any one will do.
         """
         ...
 

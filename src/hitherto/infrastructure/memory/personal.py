@@ -1,9 +1,8 @@
 """Keys of subjects in memory: the reference."""
 
-import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 
-from hitherto.application.ports.personal import KEY_BYTES, SubjectKey, TextPlace
+from hitherto.application.ports.personal import SubjectKey, TextPlace
 from hitherto.application.records import Snapshot
 
 Texts = Callable[[], Iterator[tuple[TextPlace, str]]]
@@ -31,8 +30,7 @@ class MemoryPersonal:
         for subject in subjects:
             own = self._keys.setdefault(subject, [])
             if not own or own[-1].key is None:
-                number, key = len(own) + 1, os.urandom(KEY_BYTES)
-                own.append(SubjectKey(subject=subject, number=number, key=key))
+                own.append(SubjectKey.new(subject))
         return [self._keys[subject][-1] for subject in subjects]
 
     async def shred(self, subject: str) -> int:

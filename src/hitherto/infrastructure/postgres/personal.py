@@ -1,10 +1,9 @@
 """Keys of subjects in PostgreSQL, and where else there may be something about them."""
 
-import os
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from hitherto.application.ports.personal import KEY_BYTES, SubjectKey, TextPlace
+from hitherto.application.ports.personal import SubjectKey, TextPlace
 from hitherto.infrastructure.postgres.connections import Connections
 from hitherto.infrastructure.postgres.errors import reading
 from hitherto.infrastructure.postgres.schema import Schema
@@ -31,7 +30,9 @@ class PostgresPersonal:
             missing = [each for each in subjects if each not in found]
             if not missing:
                 return list(found.values())
-            await self._fetch("make", missing, [os.urandom(KEY_BYTES) for _ in missing])
+            new = [SubjectKey.new(each) for each in missing]
+            numbers, keys = [each.number for each in new], [each.key for each in new]
+            await self._fetch("make", missing, numbers, keys)
 
     async def shred(self, subject: str) -> int:
         """See `PersonalKeys.shred`."""

@@ -3,17 +3,12 @@ SELECT subject, number, key FROM {schema}.personal_keys WHERE subject = ANY ($1:
 ORDER BY subject, number
 
 -- name: make
--- A key for each subject that has none; in the order of the subjects, so that nobody deadlocks.
+-- A key for each subject that has none.
 INSERT INTO {schema}.personal_keys (subject, number, key)
-SELECT made.subject,
-       1 + coalesce((SELECT max(number) FROM {schema}.personal_keys AS former
-                     WHERE former.subject = made.subject), 0),
-       made.key
-FROM unnest($1::text[], $2::bytea[]) AS made (subject, key)
+SELECT made.subject, made.number, made.key
+FROM unnest($1::text[], $2::bigint[], $3::bytea[]) AS made (subject, number, key)
 WHERE NOT EXISTS (SELECT FROM {schema}.personal_keys AS own
                   WHERE own.subject = made.subject AND own.key IS NOT NULL)
-ORDER BY made.subject
-ON CONFLICT (subject, number) DO NOTHING
 
 -- name: shred
 UPDATE {schema}.personal_keys SET key = NULL, shredded_at = now()

@@ -3,13 +3,12 @@
 """Keys of subjects in SQLite, and where else there may be something about them."""
 
 import json
-import os
 from collections.abc import Collection, Sequence
 from typing import Any
 
 import apsw
 
-from hitherto.application.ports.personal import KEY_BYTES, SubjectKey, TextPlace
+from hitherto.application.ports.personal import SubjectKey, TextPlace
 from hitherto.infrastructure.sql import named_queries
 from hitherto.infrastructure.sqlite.connections import Connections
 from hitherto.infrastructure.sqlite.reading import select
@@ -37,10 +36,8 @@ class SqlitePersonal:
         listed = _listed(subjects)
 
         def work(connection: apsw.Connection) -> Sequence[SubjectKey]:
-            there = {each.subject for each in _keys(connection, listed) if each.key}
-            for subject in missing:
-                if subject not in there:
-                    connection.execute(_SQL["make"], (subject, os.urandom(KEY_BYTES)))
+            for new in map(SubjectKey.new, missing):
+                connection.execute(_SQL["make"], (new.subject, new.number, new.key))
             return [each for each in _keys(connection, listed) if each.key]
 
         return await self._connections.write(work)

@@ -4,7 +4,8 @@ WHERE subject IN (SELECT value FROM json_each(?)) ORDER BY subject, number
 
 -- name: make
 INSERT INTO personal_keys (subject, number, key)
-SELECT ?1, 1 + coalesce((SELECT max(number) FROM personal_keys WHERE subject = ?1), 0), ?2
+SELECT ?1, ?2, ?3
+WHERE NOT EXISTS (SELECT 1 FROM personal_keys WHERE subject = ?1 AND key IS NOT NULL)
 
 -- name: shred
 UPDATE personal_keys SET key = NULL, shredded_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')

@@ -2,7 +2,7 @@
 -- is known that there was one.
 CREATE TABLE {schema}.personal_keys (
     subject VARCHAR(255) COLLATE "C" NOT NULL,
-    number INTEGER NOT NULL CHECK (number > 0),
+    number BIGINT NOT NULL CHECK (number > 0),
     key BYTEA,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now(),
     shredded_at TIMESTAMP WITH TIME ZONE,
