@@ -23,13 +23,17 @@ FROM (
 ORDER BY aggregate_id, event_version
 
 -- name: heads
--- A page of the last events of aggregates.
+-- A page of the last events of aggregates. (What is archived comes before what is not, and of a view
+-- SQLite would read all for each.)
 SELECT one.aggregate_id, event_version, event_hash
 FROM (
-    SELECT aggregate_id, (
-        SELECT global_position FROM event_store_and_archive AS event
-        WHERE event.aggregate_id = first.aggregate_id AND event.global_position <= ?2
-        ORDER BY event_version DESC LIMIT 1
+    SELECT aggregate_id, coalesce(
+        (SELECT global_position FROM event_store AS event
+         WHERE event.aggregate_id = first.aggregate_id AND event.global_position <= ?2
+         ORDER BY event_version DESC LIMIT 1),
+        (SELECT global_position FROM event_archive AS event
+         WHERE event.aggregate_id = first.aggregate_id AND event.global_position <= ?2
+         ORDER BY event_version DESC LIMIT 1)
     ) AS position
     FROM event_store_and_archive AS first
     WHERE event_version = 1 AND aggregate_id > ?1 AND global_position <= ?2
