@@ -153,12 +153,18 @@ class ArchiveContract:
         assert await backend.append([first]) == (position,)
         assert await backend.append([second]) == (last,)
         assert await backend.append([second, other]) == (last, beside)
+        *others, again_at_once = await asyncio.gather(
+            *(backend.append([append_to(f"at-once-{number}")]) for number in range(10)),
+            backend.append([second]),
+        )
+        assert again_at_once == (last,)
+        assert len(set(others)) == 10
         again = Alongside(scope="s", handled=["m"])
         assert await backend.append([other], alongside=again) == (beside,)
         longer = msgspec.structs.replace(other, events=(*other.events, new_event()))
         await backend.append([longer])
         assert await versions(backend, "b") == [1, 2, 3, 4]
-        assert len(await whole_log(backend)) == events + 6
+        assert len(await whole_log(backend)) == events + 16
 
     @pytest.mark.parametrize("count", [1, 3, LONG])
     async def test_an_event_id_in_the_archive_stays_taken(

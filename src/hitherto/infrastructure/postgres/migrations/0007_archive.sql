@@ -212,11 +212,11 @@ BEGIN
               SELECT CASE aggregate_type WHEN types[e.a] THEN event_version ELSE -1 END
               FROM {schema}.event_store
               WHERE aggregate_id = ids[e.a] ORDER BY event_version DESC LIMIT 1), 0)
-          AND NOT EXISTS (
-              SELECT FROM unnest(event_ids) AS own (id) CROSS JOIN LATERAL (
+          AND e.a <> ALL (ARRAY(
+              SELECT own.a FROM unnest(append_of, event_ids) AS own (a, id) CROSS JOIN LATERAL (
                   SELECT FROM {schema}.event_archive WHERE event_id = own.id
                   OFFSET 0  -- a look-up for each, never a join with the whole table
-              ) AS taken)
+              ) AS taken))
         ORDER BY e.place
         ON CONFLICT (aggregate_id, event_version) DO NOTHING
         RETURNING aggregate_id, global_position
