@@ -87,6 +87,17 @@ class Connections:
         """Run `work` in a transaction that sees one state of the file."""
         return await self._run(self._readers, lambda connection: _seen(connection, work))
 
+    async def empty_log(self) -> None:
+        """Take what the write-ahead log holds into the file, and cut it off.
+
+        Raises:
+            EventStoreUnavailable: Somebody has been reading for too long.
+        """
+        await self._run(
+            self._writer,
+            lambda connection: connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE),
+        )
+
     def use(self) -> PoolUse | None:
         """How many connections there are, and how many of them are idle; None while closed."""
         if self._writer is None:

@@ -17,7 +17,7 @@ _SQL = named_queries("hitherto.infrastructure.sqlite", "personal.sql")
 
 
 class SqlitePersonal:
-    """See `PersonalData`. What is removed is overwritten in the file."""
+    """See `PersonalData`. What is removed is overwritten in the file, and in no log beside it."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
@@ -55,7 +55,9 @@ class SqlitePersonal:
             connection.execute("PRAGMA secure_delete = ON")
             return len(list(connection.execute(_SQL[name], (argument,))))
 
-        return await self._connections.write(work)
+        removed = await self._connections.write(work)
+        await self._connections.empty_log()
+        return removed
 
     async def find(self, texts: Sequence[str], *, limit: int = 1000) -> Sequence[TextPlace]:
         """See `PersonalData.find`."""
