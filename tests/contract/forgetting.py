@@ -305,7 +305,11 @@ class PersonalContract:
             people = await self._filled(store)
             assert await backend.personal.keys(["ada", "bob"]) == []
             assert len(await elsewhere.keys(["ada", "bob"])) == 2
-            assert (await forget(store, "ada")).keys == 1
+            without = await forget(Store(Sealing(backend)), "ada")
+            assert (without.keys, without.elsewhere) == (0, 1)
+            assert (await people.load("ada")).name == ADA
+            found = await forget(store, "ada")
+            assert (found.keys, found.elsewhere) == (1, 0)
             assert (await people.load("ada")).name == "[redacted]"
 
     async def test_an_append_that_is_repeated_is_stored_once(self, store: Store) -> None:

@@ -16,8 +16,8 @@ from hitherto.application.store import Store
 from hitherto.domain.identifiers import check_identifier
 from hitherto.domain.personal import REDACTED
 
-_TELLING = 3
-"""A shorter text says nothing about where it stands."""
+_TELLING, _TELLING_NUMBER = 3, 6
+"""A shorter text, or number, says nothing about where it stands."""
 
 
 class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +26,9 @@ class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         subject: Who.
         keys: How many keys were destroyed; 0 where that was done before.
+        elsewhere: How many keys, under which some of it is sealed, this store has never had. They
+            were not destroyed, and whoever has them can read on: forget with a store that is
+            connected to them.
         events: How many events have fields that are redacted now.
         aggregates: Whose events they are.
         event_types: Of which types.
@@ -39,6 +42,7 @@ class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
 
     subject: str
     keys: int
+    elsewhere: int
     events: int
     aggregates: tuple[str, ...]
     event_types: tuple[str, ...]
@@ -81,20 +85,22 @@ async def forget(
     await concerned.read(progress)
     texts = sorted(concerned.texts)
     shredded = snapshots = 0
+    keys: PersonalKeys = getattr(store.backend, "keys", store.backend.personal)
     if not dry_run:
-        keys: PersonalKeys = getattr(store.backend, "keys", store.backend.personal)
         shredded = await keys.shred(subject)
         await concerned.read(progress)  # What was appended meanwhile.
         snapshots = await _without_snapshots(store, concerned)
         if rebuild is not None:
             await rebuild()
             snapshots += await _without_snapshots(store, concerned)
+    own = {each.number for each in await keys.keys([subject])}
     progress("search", 0, None)
     left = tuple(await store.backend.personal.find(texts)) if texts else ()
     views = {each.name for each in left if each.table.startswith("projection_")}
     return Forgotten(
         subject=subject,
         keys=shredded,
+        elsewhere=len(concerned.keys - own),
         events=concerned.events,
         aggregates=tuple(sorted(concerned.aggregates)),
         event_types=tuple(sorted(concerned.event_types)),
@@ -118,6 +124,7 @@ class _Concerned:
         self._store = store
         self._subject = subject
         self._after = 0
+        self.keys: set[int] = set()
         self.events = 0
         self.aggregates: set[str] = set()
         self.event_types: set[str] = set()
@@ -141,8 +148,10 @@ class _Concerned:
         """The fields of a stored event that are about the subject."""
         if MARK not in event.data:
             return ()
-        found = envelopes(event.data)
-        return [name for name, each in found.items() if each.subject == self._subject]
+        found = envelopes(event.data).items()
+        own = {name: each for name, each in found if each.subject == self._subject}
+        self.keys.update(each.key for each in own.values() if each.sealed)
+        return list(own)
 
     def _add(self, event: StoredEvent, names: Sequence[str]) -> None:
         self.events += 1
@@ -150,20 +159,24 @@ class _Concerned:
         self.event_types.add(event.event_type)
         fields: dict[str, Any] = msgspec.json.decode(event.data)
         for name in names:
-            self.texts.update(_telling(fields[name]))
+            self.texts.update(telling(fields[name]))
 
 
-def _telling(value: Any) -> Iterator[str]:
+def telling(value: Any) -> Iterator[str]:
     """The texts in a value, as they stand in JSON, whoever wrote that."""
     if isinstance(value, str):
         if len(value) >= _TELLING and value != REDACTED:
             yield json.dumps(value)[1:-1]
             yield json.dumps(value, ensure_ascii=False)[1:-1]
         return
+    if isinstance(value, int | float):
+        if len(number := json.dumps(value)) >= _TELLING_NUMBER:
+            yield number
+        return
     parts: Iterable[Any] = ()
     if isinstance(value, dict):
-        parts = cast("dict[str, Any]", value).values()
+        parts = [part for pair in cast("dict[str, Any]", value).items() for part in pair]
     elif isinstance(value, list):
         parts = cast("Any", value)
     for part in parts:
-        yield from _telling(part)
+        yield from telling(part)

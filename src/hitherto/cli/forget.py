@@ -18,6 +18,10 @@ from hitherto.cli.progress import bars
 from hitherto.cli.projections.rebuilding import rebuilt
 
 _PLACES = 20
+_ELSEWHERE = (
+    "Keys that were never in this store: {:,}. Who has them can still read what they have sealed. "
+    "Where they are given by connect(keys=…), call forget() with that store."
+)
 
 
 def forget(
@@ -38,7 +42,8 @@ def forget(
         hitherto forget customer-17 --projections shop.views:Customers --yes
 
     Old backups, the write-ahead log and pages that were not vacuumed keep the keys for as long as
-    they are kept. The exit status is 1 where one of the texts still stands, which is told.
+    they are kept. The exit status is 1 where one of the texts still stands, or a key is kept
+    elsewhere, which is told.
 
     Parameters
     ----------
@@ -66,7 +71,7 @@ def forget(
         print_json({"dry_run": not yes, **msgspec.structs.asdict(found)})
     else:
         _tell(Console(highlight=False), found, dry_run=not yes)
-    return 1 if found.left and yes else 0
+    return 1 if yes and (found.left or found.elsewhere) else 0
 
 
 def _tell(console: Console, found: Forgotten, *, dry_run: bool) -> None:
@@ -80,8 +85,12 @@ def _tell(console: Console, found: Forgotten, *, dry_run: bool) -> None:
     say(console, f"  of aggregates: {', '.join(found.aggregates[:_PLACES]) or 'none'}")
     if len(found.aggregates) > _PLACES:
         say(console, f"  … and {len(found.aggregates) - _PLACES:,} more")
-    if not found.searched:
-        say(console, "Nobody can read their texts any more, so none was searched for.", "yellow")
+    if found.elsewhere:
+        say(console, _ELSEWHERE.format(found.elsewhere), "yellow")
+    elif not found.events:
+        say(console, "Nothing is stored about anybody of this name.", "yellow")
+    elif not found.searched:
+        say(console, "No text of theirs can be read that could be searched for.", "yellow")
     elif not found.left and not dry_run:
         say(console, "None of the texts stands in any table of the store any more.", "green")
     if not found.left:

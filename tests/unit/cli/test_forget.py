@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import apsw
 import pytest
 
 from hitherto.cli.app import run
+from hitherto.infrastructure.memory import MemoryStore
 
 MODULE = """
 from typing import Any
@@ -38,8 +40,8 @@ class Cards(Documents[Card, MemberJoined], name="cards"):
         return Card(name=recorded.event.name)
 
 
-async def fill(url: str) -> None:
-    async with connect(url) as store:
+async def fill(url: str, keys: Any = None) -> None:
+    async with connect(url, keys=keys) as store:
         members = Repository(store, Member, snapshot_every=1)
         for id, name in (("m-1", "Ada Lovelace"), ("m-2", "Bob Cratchit")):
             member = Member(id)
@@ -120,7 +122,23 @@ def test_it_tells_people_what_it_did(capsys: pytest.CaptureFixture[str]) -> None
     assert "projection_documents: cards m-1" in told
     assert "Rebuild these projections: cards." in told
     assert run(["forget", "m-1", "--yes"]) == 0
-    assert "Nobody can read their texts any more" in capsys.readouterr().out
+    assert "No text of theirs can be read" in capsys.readouterr().out
+    assert run(["forget", "nobody", "--yes"]) == 0
+    assert "Nothing is stored about anybody of this name" in capsys.readouterr().out
+
+
+def test_keys_that_are_kept_elsewhere_are_told(
+    capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> None:
+    """They were not destroyed, so the fields can still be read: that is no success."""
+    module = sys.modules[request.node.module_name]
+    url = "sqlite:///elsewhere.db"
+    asyncio.run(module.fill(url, MemoryStore().personal))
+    assert run(["forget", "m-1", "--url", url, "--yes"]) == 1
+    told = capsys.readouterr().out
+    assert "Keys destroyed: 0" in told
+    assert "Keys that were never in this store: 1." in told
+    assert "Nobody" not in told
 
 
 def test_a_subject_that_nobody_can_have_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
