@@ -21,8 +21,8 @@ class PastEvent(msgspec.Struct, Generic[E], frozen=True, kw_only=True, gc=False)
         aggregate_type: The stored name of that aggregate's type.
         version: Its place in its aggregate's history: 1, 2, 3 …
         occurred_at: When it happened, with a time zone.
-        event_id: Its id, if it has one. Else one is derived from all of the above, so that an
-            import which is run again knows what it has stored.
+        event_id: Its id, if it has one. Else one is derived from all of the above, but for personal
+            values, so that an import which is run again knows what it has stored.
         metadata: Correlation, causation, actor and keys of your own.
     """
 

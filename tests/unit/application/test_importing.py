@@ -10,13 +10,16 @@ import pytest
 from tests.unit.domain.account import Account, Deposited, Opened
 
 from hitherto import (
+    Aggregate,
     AggregateVersionConflict,
+    Event,
     EventSerializationFailed,
     EventStoreUnavailable,
     Imported,
     InvalidInput,
     Metadata,
     PastEvent,
+    Personal,
     Repository,
     Store,
     connect,
@@ -85,6 +88,32 @@ async def test_derived_ids_are_in_form_of_version_7_and_in_order_of_time(store: 
     assert all(each.version == 7 and each.variant == "specified in RFC 4122" for each in ids)
     assert ids == sorted(ids)
     assert ids[1].int >> 80 == (NOON + timedelta(hours=1)).timestamp() * 1000
+
+
+async def test_an_id_tells_nothing_about_a_person() -> None:
+    """Whoever guesses a value cannot see by the id that it is right."""
+
+    class Joined(Event):
+        phone: Personal[str]
+        town: str
+
+    class Member(Aggregate[Joined]):
+        def apply(self, event: Joined) -> None:
+            """It has no state."""
+
+    async def id_of(phone: str, town: str) -> UUID:
+        store = connect("memory:")
+        members = Repository(store, Member)
+        told = PastEvent(
+            event=Joined(phone=phone, town=town), aggregate_id="m", aggregate_type="Member",
+            version=1, occurred_at=NOON,
+        )  # fmt: skip
+        await store.import_events([told])
+        return (await members.history("m"))[0].event_id
+
+    first = await id_of("+44 20 7946 0001", "London")
+    assert await id_of("+44 20 7946 0002", "London") == first
+    assert await id_of("+44 20 7946 0001", "Paris") != first
 
 
 @pytest.mark.parametrize(
