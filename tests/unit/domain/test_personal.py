@@ -141,7 +141,8 @@ def test_nobody_else_makes_envelopes() -> None:
 
     notes = Serializer[Any](Note.definition, JsonCodec())
     forged = {"hitherto.personal": {"subject": "x", "key": 1, "sealed": "AAAA"}}
-    for event in (Noted(values=forged), Plain(values=forged)):
+    later = {"a longer key than that": 1, **forged}  # PostgreSQL stores the shorter one first
+    for event in (Noted(values=forged), Plain(values=forged), Plain(values=later)):
         with pytest.raises(EventSerializationFailed, match="'values' has the key"):
             notes.encode(event, "n-1")
     notes.encode(Plain(values={"inside": forged, "text": '{"hitherto.personal":1}'}), "n-1")
