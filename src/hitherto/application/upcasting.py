@@ -1,6 +1,8 @@
 """Decoders for all that older code has stored, by the upcasters of the event classes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import product
 from typing import Any, TypeAlias, TypeVar, cast
 
 from msgspec import UNSET
@@ -15,6 +17,9 @@ from hitherto.errors import EventSerializationFailed
 T = TypeVar("T")
 
 Decoder: TypeAlias = Callable[[str], T]
+Chain: TypeAlias = Sequence[tuple[int, FieldsUpcaster]]
+Giver: TypeAlias = Callable[[dict[str, Any]], Any]
+"""Makes of fields an event, or those that stand for it."""
 
 
 def decoders_of(definition: Definition, codec: Codec) -> dict[tuple[str, int], Decoder[Any]]:
@@ -26,19 +31,40 @@ def decoders_of(definition: Definition, codec: Codec) -> dict[tuple[str, int], D
     Raises:
         TypeError: An event class cannot be decoded.
     """
-    decoders: dict[tuple[str, int], Decoder[Any]] = {}
     own: dict[type[Event], Decoder[Event]] = {}
     for cls in definition.event_classes:
         try:
             own[cls] = _redacting(cls, codec)
         except TypeError as error:
             raise TypeError(f"{cls.__qualname__} cannot be decoded: {error}") from error
-        for schema in range(1, cls.__schema_version__ + 1):
-            decode = _raised(cls, schema, codec, own[cls])
-            decoders.update({(name, schema): decode for name in cls.__stored_names__})
-    for (name, schema), upcaster in definition.upcasters.use().items():
-        decoders[name, schema] = _replaced(upcaster, definition, codec, own)
+    given = {
+        key: _given(upcaster, definition, codec, own)
+        for key, upcaster in definition.upcasters.use().items()
+    }
+    decoders = {key: _raised((), give, codec) for key, give in given.items()}
+    for cls, decode in own.items():
+        reread = partial(_reread, codec, decode)
+        for name, schema in product(cls.__stored_names__, range(1, cls.__schema_version__ + 1)):
+            chain, give = _way(cls, name, schema, given)
+            upcast = bool(chain) or give is not None
+            decoders[name, schema] = _raised(chain, give or reread, codec) if upcast else decode
     return decoders
+
+
+def _way(
+    cls: type[Event], name: str, schema: int, given: Mapping[tuple[str, int], Giver]
+) -> tuple[Chain, Giver | None]:
+    """The upcasters that a schema of a class goes through, up to the aggregate's if it has one."""
+    names = (cls.__event_type__, name)  # What has a former name is read as its own.
+    keys = {key[1]: key for each in names for key in given if key[0] == each and key[1] >= schema}
+    end = min(keys, default=cls.__schema_version__)
+    upcasters = cls.__upcasters__.use()
+    chain = [(each, upcasters[each]) for each in sorted(upcasters) if schema <= each < end]
+    return chain, given[keys[end]] if keys else None
+
+
+def _reread(codec: Codec, decode: Decoder[Event], fields: dict[str, Any]) -> Event:
+    return decode(_encoded(codec, fields))
 
 
 def _redacting(cls: type[Event], codec: Codec) -> Decoder[Event]:
@@ -60,19 +86,15 @@ def _redacting(cls: type[Event], codec: Codec) -> Decoder[Event]:
     return redacting
 
 
-def _raised(cls: type[Event], schema: int, codec: Codec, decode: Decoder[Event]) -> Decoder[Event]:
-    """Decodes an older schema of a class, by the chain of its upcasters."""
-    upcasters = cls.__upcasters__.use()
-    chain = [(each, upcasters[each]) for each in sorted(upcasters) if each >= schema]
-    if not chain:
-        return decode
+def _raised(chain: Chain, give: Giver, codec: Codec) -> Decoder[Any]:
+    """Decodes what goes through a chain of upcasters, and is made of the fields in the end."""
     read = codec.decoder(dict[str, Any])
 
-    def raised(text: str) -> Event:
+    def raised(text: str) -> Any:
         fields = read(text)
         for number, upcaster in chain:
             fields = _fields_of(upcaster, number, fields)
-        return decode(_encoded(codec, fields))
+        return give(fields)
 
     return raised
 
@@ -85,17 +107,16 @@ def _fields_of(upcaster: FieldsUpcaster, schema: int, fields: dict[str, Any]) ->
     return cast("dict[str, Any]", given)
 
 
-def _replaced(
+def _given(
     upcaster: EventsUpcaster,
     definition: Definition,
     codec: Codec,
     own: Mapping[type[Event], Decoder[Event]],
-) -> Decoder[tuple[Event, ...]]:
-    """Decodes what stands for other events, which are judged as stored ones are."""
-    read = codec.decoder(dict[str, Any])
+) -> Giver:
+    """Gives what stands for other events, which is judged as stored events are."""
 
-    def replaced(text: str) -> tuple[Event, ...]:
-        events = _called("the upcaster", lambda fields: tuple(upcaster(fields)), read(text))
+    def given(fields: dict[str, Any]) -> tuple[Event, ...]:
+        events = _called("the upcaster", lambda fields: tuple(upcaster(fields)), fields)
         for each in events:
             if type(each) not in own:
                 raise ValueError(
@@ -104,7 +125,7 @@ def _replaced(
                 )
         return tuple([own[type(each)](_encoded(codec, each)) for each in events])
 
-    return replaced
+    return given
 
 
 def _called(which: str, upcaster: Callable[[dict[str, Any]], T], fields: dict[str, Any]) -> T:

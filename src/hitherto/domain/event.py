@@ -188,6 +188,11 @@ class Event(msgspec.Struct, metaclass=EventMeta):
         told = f"{cls.__qualname__}, whose schema is {cls.__schema_version__}"
         check_schema(schema, cls.__schema_version__, told)
 
+        for each in cls.__definitions__.values():
+            if any((name, schema) in each.upcasters for name in cls.__stored_names__):
+                owner = each.owner.__qualname__
+                raise TypeError(f"{told}: {owner} has an upcaster for schema {schema}, too")
+
         def register(function: U) -> U:
             cls.__upcasters__.register(schema, f"schema {schema}", function)
             return function

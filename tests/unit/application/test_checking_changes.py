@@ -191,6 +191,24 @@ def test_a_former_name_that_is_given_up_is_caught() -> None:
     assert (found.kind, found.event_type) == ("type-removed", "Joined")
 
 
+def test_a_former_name_that_is_given_up_stays_in_the_file() -> None:
+    """An update does not forget that such events are stored."""
+    known = schemas(release(event("Joined", BASE, formerly="SignedUp")))
+    today = release(event("Joined", BASE))
+    (problem,) = compared(merged(known, schemas(today)), today)
+    assert (problem.kind, problem.event_type) == ("type-removed", "SignedUp")
+
+
+def test_a_schema_is_compared_with_what_an_upcaster_of_the_aggregate_is_given() -> None:
+    """Where it is the next one that those events go through."""
+    known = schemas(release(event("Told", {"mail": str, "phone": str})))
+    known = merged(known, schemas(release(event("Told", {"mail": str, "number": str}, schema=2))))
+    today = release(event("Told", {"mail": str}, schema=3, formerly="Said"))
+    today.upcast("Told", 2)(lambda _: [])
+    problems = {(each.kind, each.schema, each.field) for each in compared(known, today)}
+    assert problems == {("field-removed", 1, "phone"), ("field-required", 1, "number")}
+
+
 def test_a_retired_type_passes_with_an_upcaster_of_the_aggregate() -> None:
     """And is caught again when that is gone, whether the file knows the type's fields or not."""
     known = schemas(release(event("Joined", BASE), event("Left", {"why": str})))

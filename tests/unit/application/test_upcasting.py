@@ -280,3 +280,30 @@ def test_an_aggregates_upcaster_gives_events_of_its_union() -> None:
     for name in results:
         with pytest.raises(EventSerializationFailed, match=f"'{name}' .*cannot be decoded"):
             list(serializer.decode_stream("t-1", [(1, name, 1, "{}", "Thing")]))
+
+
+@pytest.mark.parametrize(("name", "schema"), [("Told", 2), ("Told", 1), ("Said", 2), ("Said", 1)])
+def test_the_chain_of_a_class_ends_at_an_upcaster_of_the_aggregate(name: str, schema: int) -> None:
+    """Else what schema 2 told of would be lost, of events of schema 1 and of a former name."""
+
+    class Told(Event, schema=3, formerly="Said"):
+        mail: str
+
+    class Called(Event):
+        phone: str
+
+    class Thing(Aggregate[Told | Called]):
+        pass
+
+    @Told.upcast(1)
+    def told(fields: dict[str, Any]) -> dict[str, Any]:
+        return {"mail": fields["address"], "phone": fields["number"]}
+
+    @Thing.upcast("Told", 2)
+    def told_and_called(fields: dict[str, Any]) -> Sequence[Event]:
+        return [Told(mail=fields["mail"]), Called(phone=fields["phone"])]
+
+    serializer = Serializer[Any](Thing.definition, CODEC)
+    data = {1: '{"address": "a", "number": "1"}', 2: '{"mail": "a", "phone": "1"}'}[schema]
+    ((_, events),) = serializer.decode_stream("t-1", [(1, name, schema, data, "Thing")])
+    assert events == (Told(mail="a"), Called(phone="1"))

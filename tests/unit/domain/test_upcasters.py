@@ -103,6 +103,10 @@ def test_one_schema_has_no_two_kinds_of_upcaster() -> None:
     event.upcast(1)(same)
     with pytest.raises(TypeError, match="that class has an upcaster for schema 1, too"):
         an_aggregate(event).upcast("Happened", 1)
+    other = an_event()
+    an_aggregate(other).upcast("Happened", 1)(same)
+    with pytest.raises(TypeError, match="has an upcaster for schema 1, too"):
+        other.upcast(1)
 
 
 @pytest.mark.parametrize("name", ["", "x" * 256, "a\0b"])

@@ -77,8 +77,8 @@ class _Aggregate:
         for schema, fields in event.schemas.items():
             yield from self._schema(name, schema, fields, present, today)
         for schema in event.upcasters:
-            own = schema in today.upcasters or schema in self._today.upcasters.get(name, ())
-            if not own and schema < today.schema:
+            first = self._today.first_upcaster(name, schema)
+            if schema < today.schema and (first is None or first[0] != schema):
                 what = f"the upcaster of {present} for schema {schema} is gone"
                 yield self._problem("upcaster-removed", what, name, schema, present)
 
@@ -103,17 +103,14 @@ class _Aggregate:
         self, name: str, schema: int, fields: Fields, present: str, today: EventSchemas
     ) -> Iterator[Problem]:
         """One schema of a stored name that a class has."""
-        first = today.first_upcaster(schema)
-        if schema in self._today.upcasters.get(name, ()):
-            what = f"goes through the upcaster of {self._name}; {_UNJUDGED}"
-            yield self._note(kind="upcast", event_type=name, schema=schema, what=what)
-            return
         if schema > today.schema:
             what = f"{present} has schema {today.schema}, and had {schema}"
             yield self._problem("schema-lowered", what, name, schema, present)
             return
+        first, of_aggregate = self._today.first_upcaster(name, schema) or (None, False)
         if first is not None:
-            what = f"goes through the upcaster for schema {first}; {_UNJUDGED}"
+            whose = f" of {self._name}" if of_aggregate else ""
+            what = f"goes through the upcaster{whose} for schema {first}; {_UNJUDGED}"
             yield self._note(kind="upcast", event_type=name, schema=schema, what=what)
         target = today.latest if first is None else self._expected(name, present, first)
         if target is None or schema == first:
@@ -140,7 +137,7 @@ class _Aggregate:
 
     def _upcasters(self, name: str, schemas: tuple[int, ...]) -> Iterator[Problem]:
         for schema in schemas:
-            if schema in self._today.upcasters.get(name, ()):
+            if self._today.first_upcaster(name, schema) == (schema, True):
                 continue
             known = self._known.events.get(name)
             if known is not None and schema in known.schemas and name not in self._readers:

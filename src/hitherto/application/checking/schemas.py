@@ -66,10 +66,6 @@ class EventSchemas(
         """What is written now."""
         return self.schemas[self.schema]
 
-    def first_upcaster(self, schema: int) -> int | None:
-        """The schema whose upcaster is the first that events of `schema` go through."""
-        return min((each for each in self.upcasters if each >= schema), default=None)
-
 
 class AggregateSchemas(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
@@ -91,6 +87,20 @@ class AggregateSchemas(
             for name, event in self.events.items()
             for stored in (*event.formerly, name)
         }
+
+    def first_upcaster(self, event_type: str, schema: int) -> tuple[int, bool] | None:
+        """Which upcaster is the first that events of a stored type and schema go through, if any.
+
+        Returns:
+            The schema that it is given, and whether it is the aggregate's.
+        """
+        own = self.upcasters.get(event_type, ())
+        if event_type not in self.readers():
+            return (schema, True) if schema in own else None
+        present, event = self.readers()[event_type]
+        own = (*own, *self.upcasters.get(present, ()))
+        first = min((each for each in (*event.upcasters, *own) if each >= schema), default=None)
+        return None if first is None else (first, first in own)
 
     def can_read(self, event_type: str, schema: int) -> bool:
         """Whether there is a class or an upcaster for a stored type and schema."""
@@ -140,7 +150,11 @@ def _with_former(known: EventSchemas | None, today: EventSchemas | None) -> Even
     before = known.schemas.get(today.schema)
     if before is not None:
         schemas[today.schema] = _with_dropped(before, today.latest)
-    return msgspec.structs.replace(today, schemas=dict(sorted(schemas.items())))
+    return msgspec.structs.replace(
+        today,
+        formerly=tuple(dict.fromkeys((*today.formerly, *known.formerly))),
+        schemas=dict(sorted(schemas.items())),
+    )
 
 
 def _with_dropped(before: Fields, today: Fields) -> Fields:

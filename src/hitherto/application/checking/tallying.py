@@ -168,10 +168,8 @@ class Tally:
         of_file = None if known is None else known.schemas.get(schema)
         written = () if of_file is None else (of_file,)
         reader = today.readers().get(event_type)
-        retired = schema in today.upcasters.get(event_type, ())
-        if reader is None or retired or schema > reader[1].schema:
-            return _Writer(written=written, read=None)
-        if reader[1].first_upcaster(schema) is not None:
+        upcast = today.first_upcaster(event_type, schema) is not None
+        if reader is None or upcast or schema > reader[1].schema:
             return _Writer(written=written, read=None)
         latest = reader[1].latest
         read = latest if of_file is None else _and_dropped(latest, of_file)
