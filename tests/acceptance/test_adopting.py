@@ -204,6 +204,8 @@ async def test_texts_are_keys_in_any_order_of_the_table(tmp_path: Path) -> None:
         ("users", "credit", "can be no key"),
         ("", "id", "table='' is no name"),
         ("u" * 41, "id", "too long a name"),
+        ("ü" * 21, "id", "too long a name"),
+        ("a$function$", "id", "is no name"),
     ],
 )
 async def test_a_table_that_cannot_be_adopted_is_refused(

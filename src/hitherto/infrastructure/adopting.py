@@ -1,15 +1,27 @@
 """What tables of before have in common, in whichever database they are."""
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
 from hitherto.errors import ConfigurationError, InvalidInput
 
+_PLACE = re.compile(r"\{\w+\}")
+
 
 def quoted(name: str) -> str:
     """A name as SQL takes it."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def filled(queries: Mapping[str, str], places: Mapping[str, str]) -> dict[str, str]:
+    """Queries with names and conditions in their places."""
+    # In one pass: a column may be called "{key}".
+    return {
+        name: _PLACE.sub(lambda place: places.get(place[0], place[0]), text)
+        for name, text in queries.items()
+    }
 
 
 def check_key(table: str, key: str, columns: Mapping[str, str], kind: str | None) -> None:

@@ -6,7 +6,8 @@ from hitherto.application.adopting import LegacyTable
 from hitherto.errors import ConfigurationError
 from hitherto.infrastructure.urls import without_password
 
-_LONGEST_NAME = 40  # characters; what is made for the capture has longer ones
+_LONGEST_NAME = 40  # bytes; what is made for the capture has longer ones
+_BODY_TAG = "$function$"
 
 
 def legacy_table(url: str, table: str, *, key: str = "id") -> LegacyTable:
@@ -21,11 +22,11 @@ def legacy_table(url: str, table: str, *, key: str = "id") -> LegacyTable:
         ConfigurationError: The URL or a name is wrong, or the driver is not installed.
     """
     for what, name in (("table", table), ("key", key)):
-        if not name or "\0" in name or '"' in name:
+        if not name or any(bad in name for bad in ("\0", '"', _BODY_TAG)):
             raise ConfigurationError(f"{what}={name!r} is no name: give it as it is stored")
-    if len(table.rpartition(".")[2]) > _LONGEST_NAME:
+    if len(table.rpartition(".")[2].encode()) > _LONGEST_NAME:
         raise ConfigurationError(
-            f"table={table!r} is too long a name: {_LONGEST_NAME} characters at most"
+            f"table={table!r} is too long a name: {_LONGEST_NAME} bytes at most"
         )
     if url.startswith("sqlite:///"):
         from hitherto.infrastructure.sqlite.adopting import SqliteTable  # noqa: PLC0415

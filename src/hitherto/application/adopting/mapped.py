@@ -71,9 +71,7 @@ class Mapped:
     def key_of(self, aggregate_id: str) -> str | None:
         """The key of the row that stands for an aggregate; None: none can."""
         prefix = self._adoption.prefix
-        if len(aggregate_id) == len(prefix) or not aggregate_id.startswith(prefix):
-            return None
-        return aggregate_id[len(prefix) :]
+        return aggregate_id.removeprefix(prefix) if aggregate_id.startswith(prefix) else None
 
     async def folds(self, keys: Collection[str]) -> dict[str, Aggregate[Any]]:
         """The aggregates of rows by key, of those that have events."""

@@ -9,9 +9,10 @@ import asyncpg
 
 from hitherto.application.adopting import Change, Row
 from hitherto.application.adopting.ports import PlacedRow, Refused, Settling
-from hitherto.errors import ConfigurationError, InvalidInput
+from hitherto.errors import ConfigurationError, EventStoreError, InvalidInput
 from hitherto.infrastructure.adopting import (
     check_key,
+    filled,
     key_value,
     key_values,
     not_taken_over,
@@ -54,6 +55,7 @@ class PostgresTable:
         self._oid = 0
         self._kind = ""
         self._sql: Mapping[str, str] = {}
+        self._sql_of_first_page: Mapping[str, str] = {}
 
     async def open(self) -> None:
         """See `LegacyTable.open`."""
@@ -70,13 +72,13 @@ class PostgresTable:
 
     async def page(self, after: str | None, limit: int) -> Sequence[PlacedRow]:
         """See `LegacyTable.page`."""
-        where, bindings = "true", [limit]
+        sql, bindings = self._sql_of_first_page, [limit]
         if after is not None:
-            where = f"t.{quoted(self.key)} > $2"
+            sql = self._sql
             bindings.append(key_value(self._kind, after))
         async with self._connections.session() as connection:
             query = "page" if await self._has_outbox(connection) else "page_alone"
-            found = await connection.fetch(self._sql[query].replace("{after}", where), *bindings)
+            found = await self._fetch(connection, sql[query], *bindings)
         rows = [(self._row(each), each[-1]) for each in found]
         return [
             PlacedRow(key=str(row[self.key]), row=row, contained=contained)
@@ -113,7 +115,7 @@ class PostgresTable:
     async def changes(self, limit: int) -> Sequence[Change]:
         """See `LegacyTable.changes`."""
         async with self._connections.session() as connection:
-            found = await connection.fetch(self._sql["changes"], limit)
+            found = await self._fetch(connection, self._sql["changes"], limit)
         first, second = 5, 5 + len(self.columns)
         return [
             Change(
@@ -192,11 +194,22 @@ class PostgresTable:
             "{before_columns}": listed("b"),
             "{after_columns}": listed("a"),
         }
-        self._sql = {name: _filled(text, places) for name, text in sql.items()}
+        self._sql_of_first_page = filled(sql, {**places, "{after}": "true"})
+        self._sql = filled(sql, {**places, "{after}": f"t.{quoted(self.key)} > $2"})
+
+    async def _fetch(self, connection: Any, query: str, *bindings: Any) -> list[Any]:
+        try:
+            rows: list[Any] = await connection.fetch(query, *bindings)
+        except (asyncpg.DataError, ValueError, OverflowError) as error:
+            raise EventStoreError(
+                f"{self.name} holds a value that cannot be read, such as a date before year 1 or "
+                f"after year 9999, or JSON with \\u0000 ({error}): set it right first"
+            ) from error
+        return rows
 
     async def _rows(self, connection: Any, query: str, keys: Collection[str]) -> dict[str, Row]:
         values = list(key_values(self._kind, keys))
-        found = await connection.fetch(self._sql[query], values)
+        found = await self._fetch(connection, self._sql[query], values)
         rows = map(self._row, found)
         return {str(row[self.key]): row for row in rows}
 
@@ -213,7 +226,14 @@ class PostgresTable:
         return names, [self._sent(name, row[name]) for name in names]
 
     def _sent(self, name: str, value: Any) -> Any:
-        return json.dumps(value) if self._types[name] in _JSON and value is not None else value
+        if self._types[name] not in _JSON or value is None:
+            return value
+        try:
+            return json.dumps(value)
+        except (TypeError, ValueError) as error:
+            raise InvalidInput(
+                f"{name} of {self.name} is of type {self._types[name]}: {error}"
+            ) from error
 
 
 class _Settling:
@@ -279,9 +299,3 @@ class _Settling:
             await self._connection.execute(statement, *values)
         except asyncpg.DataError as error:  # the driver's own
             raise InvalidInput(f"a row cannot be written to {self._table.name}: {error}") from error
-
-
-def _filled(text: str, places: Mapping[str, str]) -> str:
-    for place, value in places.items():
-        text = text.replace(place, value)
-    return text

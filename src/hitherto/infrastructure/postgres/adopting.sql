@@ -42,19 +42,22 @@ SELECT {columns} FROM {table} AS t WHERE t.{key} = ANY($1::{key_type}[])
 ORDER BY t.{key} FOR NO KEY UPDATE
 
 -- name: install
--- Triggers fire by name: this one before what writes the row once more.
+-- Triggers fire by name: this one before what writes the row once more. JSON is kept as text: JSONB
+-- would refuse some that a column of type json takes, and so the write. Values are told in full,
+-- whatever the session of who writes has set.
 CREATE TABLE IF NOT EXISTS {outbox} (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     change_id uuid NOT NULL DEFAULT gen_random_uuid(),
     key text NOT NULL,
-    before jsonb,
-    after jsonb,
+    before json,
+    after json,
     error text
 );
 CREATE INDEX IF NOT EXISTS {outbox_key} ON {outbox} (key);
 CREATE INDEX IF NOT EXISTS {outbox_error} ON {outbox} (key) WHERE error IS NOT NULL;
 CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET extra_float_digits = 1 SET intervalstyle = 'postgres' AS $function$
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         RAISE EXCEPTION 'changes of % are captured by hitherto, which TRUNCATE would elude', TG_TABLE_NAME
@@ -62,15 +65,15 @@ BEGIN
     ELSIF current_setting('hitherto.adopting', true) IS NOT DISTINCT FROM 'on' THEN
         NULL;
     ELSIF TG_OP = 'INSERT' THEN
-        INSERT INTO {outbox} (key, after) VALUES (NEW.{key}::text, to_jsonb(NEW));
+        INSERT INTO {outbox} (key, after) VALUES (NEW.{key}::text, row_to_json(NEW));
     ELSIF TG_OP = 'DELETE' THEN
-        INSERT INTO {outbox} (key, before) VALUES (OLD.{key}::text, to_jsonb(OLD));
+        INSERT INTO {outbox} (key, before) VALUES (OLD.{key}::text, row_to_json(OLD));
     ELSIF OLD.{key} = NEW.{key} THEN
         INSERT INTO {outbox} (key, before, after)
-        VALUES (NEW.{key}::text, to_jsonb(OLD), to_jsonb(NEW));
+        VALUES (NEW.{key}::text, row_to_json(OLD), row_to_json(NEW));
     ELSE
-        INSERT INTO {outbox} (key, before) VALUES (OLD.{key}::text, to_jsonb(OLD));
-        INSERT INTO {outbox} (key, after) VALUES (NEW.{key}::text, to_jsonb(NEW));
+        INSERT INTO {outbox} (key, before) VALUES (OLD.{key}::text, row_to_json(OLD));
+        INSERT INTO {outbox} (key, after) VALUES (NEW.{key}::text, row_to_json(NEW));
     END IF;
     RETURN NULL;
 END $function$;
@@ -95,8 +98,8 @@ SELECT o.id, o.change_id::text, o.key, o.before IS NOT NULL, o.after IS NOT NULL
 FROM (SELECT * FROM {outbox} AS w
       WHERE NOT EXISTS (SELECT FROM {outbox} AS r WHERE r.key = w.key AND r.error IS NOT NULL)
       ORDER BY id LIMIT $1) AS o,
-     LATERAL jsonb_populate_record(NULL::{table}, o.before) AS b,
-     LATERAL jsonb_populate_record(NULL::{table}, o.after) AS a
+     LATERAL json_populate_record(NULL::{table}, o.before) AS b,
+     LATERAL json_populate_record(NULL::{table}, o.after) AS a
 ORDER BY o.id
 
 -- name: finish

@@ -22,6 +22,7 @@ from hitherto.errors import (
 )
 from hitherto.infrastructure.adopting import (
     check_key,
+    filled,
     key_value,
     key_values,
     not_taken_over,
@@ -59,6 +60,7 @@ class SqliteTable:
         self._generated: set[str] = set()
         self._kind = ""
         self._sql: Mapping[str, str] = {}
+        self._sql_of_first_page: Mapping[str, str] = {}
         self._thread: ThreadPoolExecutor | None = None
         self._connection: apsw.Connection | None = None
         self._turn = asyncio.Lock()
@@ -88,14 +90,13 @@ class SqliteTable:
 
     async def page(self, after: str | None, limit: int) -> Sequence[PlacedRow]:
         """See `LegacyTable.page`."""
-        where, bindings = "1", [limit]
+        sql, bindings = self._sql_of_first_page, [limit]
         if after is not None:
-            where = f"t.{quoted(self.key)} > ?2"
+            sql = self._sql
             bindings.append(key_value(self._kind, after))
         async with self._turn:
             query = "page" if await self._run(self._has_outbox) else "page_alone"
-            text = self._sql[query].replace("{after}", where)
-            found = await self._run(lambda connection: select(connection, text, bindings))
+            found = await self._run(lambda connection: select(connection, sql[query], bindings))
         return [
             PlacedRow(
                 key=each[-2],
@@ -226,12 +227,8 @@ class SqliteTable:
             "{after_names}": ", ".join(quoted(f"after:{each}") for each in self.columns),
             **{f"{{{each}}}": quoted(trigger + each) for each in _TRIGGERS},
         }
-        filled = {}
-        for name, text in sql.items():
-            for place, value in places.items():
-                text = text.replace(place, value)  # noqa: PLW2901
-            filled[name] = text
-        self._sql = filled
+        self._sql_of_first_page = filled(sql, {**places, "{after}": "true"})
+        self._sql = filled(sql, {**places, "{after}": f"t.{quoted(self.key)} > ?2"})
 
     def _columns_of(self, connection: apsw.Connection, table: str) -> list[Any]:
         return select(connection, self._sql["columns"], (table,))
