@@ -1,5 +1,6 @@
 """`archive`: aggregates that are closed, moved aside; they can be read, and go on, as before."""
 
+import inspect
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -19,6 +20,10 @@ PAGE = 500
 
 EVENTS = 5000
 """The events from which on no further aggregate is moved in one transaction."""
+
+
+OLDEST = timedelta(days=36_500)
+"""The longest age that may be asked for."""
 
 
 class Archived(msgspec.Struct, kw_only=True):
@@ -77,8 +82,10 @@ async def archive(
         raise InvalidInput(
             "nothing says which aggregates are closed: give a function, an age, or ids"
         )
-    if older_than is not None and older_than < timedelta(0):
-        raise InvalidInput(f"older_than={older_than}: give an age of 0 or more")
+    if inspect.iscoroutinefunction(closed):
+        raise InvalidInput(f"closed={closed!r}: give a function that is not async")
+    if older_than is not None and not timedelta(0) <= older_than <= OLDEST:
+        raise InvalidInput(f"older_than={older_than}: give an age from 0 to {OLDEST.days:,} days")
     run = _Run(repository, closed, older_than, must_be_there=chosen is not None)
     async for page in _pages(repository, chosen):
         found = await run.closed_of(page)

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from hitherto import ConfigurationError, Repository, connect
-from hitherto.application.archiving import Archived
+from hitherto.application.archiving import OLDEST, Archived
 from hitherto.application.archiving import archive as archive_closed
 from hitherto.cli.loading import load_function, load_one
 from hitherto.cli.options import AsJson, Schema, Url
@@ -55,7 +55,7 @@ def archive(
     """
     kind = load_one(aggregate)
     is_closed = None if closed is None else load_function(closed)
-    age = None if older_than is None else timedelta(days=older_than)
+    age = None if older_than is None else _age(older_than)
 
     async def run() -> Archived:
         async with connect(url, schema=schema, migrate=False) as store:
@@ -108,6 +108,14 @@ def restore(*ids: str, url: Url = None, schema: Schema = "public", as_json: AsJs
         if not moved:
             say(console, "None of them has events in the archive.", "yellow")
     return 0 if moved else 1
+
+
+def _age(days: float) -> timedelta:
+    if not 0 <= days <= OLDEST.days:
+        raise ConfigurationError(
+            f"--older-than {days:g}: give a number of days from 0 to {OLDEST.days}"
+        )
+    return timedelta(days=days)
 
 
 def _tell(console: Console, result: Archived, *, dry_run: bool) -> None:
