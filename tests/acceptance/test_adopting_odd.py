@@ -177,6 +177,18 @@ async def test_a_date_that_python_does_not_know_is_told(value: str, postgres: Wo
                 await read
 
 
+async def test_a_text_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
+    """SQLite keeps any bytes as a text."""
+    sqlite = await made("sqlite", str, tmp_path)
+    await sqlite.execute(
+        "CREATE TABLE notes (id INTEGER PRIMARY KEY, name TEXT)",
+        "INSERT INTO notes VALUES (1, CAST(x'4dfc6c6c6572' AS TEXT))",
+    )
+    async with Opened(sqlite, "notes") as mapped:
+        with pytest.raises(EventStoreError, match=r"notes holds a text that is not UTF-8 .*0xfc"):
+            await adopt(mapped)
+
+
 async def test_a_row_that_is_no_json_is_refused(postgres: World) -> None:
     """As a column of that type needs it; nothing is written."""
     table = place(postgres, "notes")

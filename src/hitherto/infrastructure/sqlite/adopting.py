@@ -282,6 +282,10 @@ class SqliteTable:
             raise EventStoreUnavailable(f"{self._path!r} cannot be used: {error}") from error
         except apsw.Error as error:
             raise EventStoreError(f"{self._path!r}: {error}") from error
+        except UnicodeDecodeError as error:
+            raise EventStoreError(
+                f"{self.name} holds a text that is not UTF-8 ({error}): set it right first"
+            ) from error
 
 
 def _connected(path: str) -> apsw.Connection:
