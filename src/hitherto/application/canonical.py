@@ -5,6 +5,9 @@ from decimal import Decimal, InvalidOperation
 
 import msgspec
 
+from hitherto.application.records import NewEvent, StoredEvent
+from hitherto.errors import EventSerializationFailed
+
 _LARGEST, _SMALLEST = 131_071, -16_383  # powers of ten; PostgreSQL keeps no number beyond
 
 
@@ -24,6 +27,23 @@ def canonical(text: str) -> msgspec.Raw:
     except msgspec.ValidationError:  # an integer of thousands of digits
         value = json.loads(text, parse_int=_number, parse_float=_number, parse_constant=_number)
     return msgspec.Raw(_encode(value))
+
+
+def canonical_content(
+    event: NewEvent | StoredEvent, aggregate_id: str, version: int
+) -> tuple[msgspec.Raw, msgspec.Raw]:
+    """The data and the metadata of an event; null where it has no metadata.
+
+    Raises:
+        EventSerializationFailed: They are no JSON.
+    """
+    try:
+        return canonical(event.data), canonical(event.metadata or "null")
+    except (ValueError, RecursionError) as error:
+        raise EventSerializationFailed(
+            f"the data or metadata of version {version} of {aggregate_id!r} are no JSON: {error} "
+            "(`hitherto verify` finds all of a store that are none)"
+        ) from error
 
 
 def _number(text: str) -> msgspec.Raw:

@@ -164,7 +164,7 @@ async def test_what_is_stored_after_the_beginning_is_left_out(tmp_path: Path) ->
 
 async def test_data_that_are_no_json_are_not_exported(tmp_path: Path) -> None:
     """The event is named, and no file is made."""
-    with pytest.raises(EventSerializationFailed, match=r"'a' at version 1 .*hitherto verify"):
+    with pytest.raises(EventSerializationFailed, match=r"version 1 of 'a' .*hitherto verify"):
         await exported(
             (await holding(told("a", 1, data='{"n": NaN}'))).backend, tmp_path / "l.jsonl"
         )

@@ -14,9 +14,8 @@ from uuid import UUID
 
 import msgspec
 
-from hitherto.application.canonical import canonical
+from hitherto.application.canonical import canonical_content
 from hitherto.application.records import NewEvent, StoredEvent, utc
-from hitherto.errors import EventSerializationFailed
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -62,13 +61,7 @@ def content_hash(
     Raises:
         EventSerializationFailed: Its data or metadata are no JSON.
     """
-    try:
-        data, metadata = canonical(event.data), canonical(event.metadata or "null")
-    except (ValueError, RecursionError) as error:
-        raise EventSerializationFailed(
-            f"{aggregate_id!r} at version {version} has no hash, its data or metadata are no JSON: "
-            f"{error}"
-        ) from error
+    data, metadata = canonical_content(event, aggregate_id, version)
     content = _Content(
         aggregate_id,
         aggregate_type,

@@ -11,10 +11,9 @@ from uuid import UUID
 
 import msgspec
 
-from hitherto.application.canonical import canonical
+from hitherto.application.canonical import canonical_content
 from hitherto.application.moving.selecting import Filter
 from hitherto.application.records import PlacedEvent, StoredEvent, utc
-from hitherto.errors import EventSerializationFailed
 
 FORMAT, VERSION = "hitherto-events", 1
 
@@ -90,13 +89,7 @@ def line_of(event: StoredEvent, *, position: bool = False) -> Line:
     Raises:
         EventSerializationFailed: Its data or metadata are no JSON.
     """
-    try:
-        data, metadata = canonical(event.data), canonical(event.metadata or "null")
-    except (ValueError, RecursionError) as error:
-        raise EventSerializationFailed(
-            f"{event.aggregate_id!r} at version {event.version} cannot be exported, its data or "
-            f"metadata are no JSON: {error}; `hitherto verify` looks for what else is damaged"
-        ) from error
+    data, metadata = canonical_content(event, event.aggregate_id, event.version)
     return Line(
         position=event.position if position else msgspec.UNSET,
         event_id=event.event_id,
