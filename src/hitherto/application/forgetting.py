@@ -73,7 +73,8 @@ async def forget(
         store: An open store.
         subject: Who.
         dry_run: Only tell what is concerned, and where the texts stand.
-        rebuild: Called when the keys are gone, to rebuild views that hold something.
+        rebuild: Called when the keys are gone, to rebuild views that hold something; not where
+            keys are elsewhere, for then they would be redacted for everybody.
         progress: Told of each step.
 
     Raises:
@@ -90,17 +91,17 @@ async def forget(
         shredded = await keys.shred(subject)
         await concerned.read(progress)  # What was appended meanwhile.
         snapshots = await _without_snapshots(store, concerned)
-        if rebuild is not None:
-            await rebuild()
-            snapshots += await _without_snapshots(store, concerned)
-    own = {each.number for each in await keys.keys([subject])}
+    elsewhere = concerned.keys - {each.number for each in await keys.keys([subject])}
+    if rebuild is not None and not dry_run and not elsewhere:
+        await rebuild()
+        snapshots += await _without_snapshots(store, concerned)
     progress("search", 0, None)
     left = tuple(await store.backend.personal.find(texts)) if texts else ()
     views = {each.name for each in left if each.table.startswith("projection_")}
     return Forgotten(
         subject=subject,
         keys=shredded,
-        elsewhere=len(concerned.keys - own),
+        elsewhere=len(elsewhere),
         events=concerned.events,
         aggregates=tuple(sorted(concerned.aggregates)),
         event_types=tuple(sorted(concerned.event_types)),

@@ -52,7 +52,7 @@ class PersonalKeys(Protocol):
         ...
 
     async def shred(self, subject: str) -> int:
-        """Destroy the keys of a subject for good, but not that there were some; tells how many."""
+        """Destroy the keys of a subject for good, but not their numbers; tells how many."""
         ...
 
 
