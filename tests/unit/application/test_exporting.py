@@ -187,3 +187,18 @@ async def test_a_large_log_is_read_page_by_page(tmp_path: Path) -> None:
     probe.reset()
     await exported(probe, tmp_path / "log.jsonl")
     assert probe.calls.count("read_all") == 3
+
+
+def test_of_two_that_make_one_file_one_does(tmp_path: Path) -> None:
+    """The one that has begun first is told, and takes nothing away from the other."""
+    path = tmp_path / "log.jsonl"
+    first, second = writing(path), writing(path)
+    first.__enter__()([b"first\n"])
+    write = second.__enter__()
+    write([b"second, "])
+    with pytest.raises(InvalidInput, match="was taken away"):
+        first.__exit__(None, None, None)
+    write([b"whole\n"])
+    second.__exit__(None, None, None)
+    assert path.read_bytes() == b"second, whole\n"
+    assert list(tmp_path.iterdir()) == [path]

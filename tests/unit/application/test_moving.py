@@ -93,7 +93,20 @@ async def test_a_store_may_hold_more_than_the_file(
     await stored.backend.append([append_to("y", 2)])
     probe = Probe(stored.backend)
     assert await import_file(Store(probe), path) == Moved(events=7, written=4, skipped=3)
-    assert "read" not in probe.calls  # of one aggregate: both are read once, side by side
+    assert probe.calls.count("read") == 1  # to see where the first one is; then side by side
+
+
+async def test_an_import_that_goes_on_reads_from_where_it_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a large store held before is neither read nor kept in memory."""
+    monkeypatch.setattr("hitherto.application.moving.selecting._PAGE", 3)
+    path = tmp_path / "log.jsonl"
+    await exported((await holding(*HISTORY)).backend, path)
+    stored = await holding(*(placed("x", version) for version in range(1, 301)), *HISTORY[:4])
+    probe = Probe(stored.backend)
+    assert await import_file(Store(probe), path) == Moved(events=7, written=3, skipped=4)
+    assert probe.calls.count("read_all") < 10
 
 
 @pytest.mark.parametrize(
@@ -180,16 +193,21 @@ async def test_a_part_without_some_versions_is_refused(
     assert (await import_file(await holding(*HISTORY[:3]), path)).written == 1
 
 
-async def test_a_later_part_follows_an_earlier_one(tmp_path: Path) -> None:
-    """And is refused without it."""
-    store, other = await holding(*HISTORY), await holding()
+async def test_a_later_part_follows_an_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is refused without it, before anything is written."""
+    monkeypatch.setattr("hitherto.application.moving.reading._EVENTS", 1)
+    store = await holding(*HISTORY[:4], told("d", 1), *HISTORY[4:])
+    other = await holding()
     first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
     await exported(store.backend, first, Filter(until=4))
     await exported(store.backend, second, Filter(after=4))
     with pytest.raises(InvalidInput, match="version 3 of 'a' cannot be stored"):
         await import_file(other, second)
+    assert await other.backend.watermark() == 0
     await import_file(other, first)
-    assert (await import_file(other, second)).written == 3
+    assert (await import_file(other, second)).written == 4
     whole = [tmp_path / "one.jsonl", tmp_path / "two.jsonl"]
     for path, each in zip(whole, (store, other), strict=True):
         await exported(each.backend, path)

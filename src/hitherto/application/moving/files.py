@@ -39,15 +39,21 @@ def made_whole(path: Path) -> Generator[Path]:
     """
     check_new(path)
     partial = path.with_name(f"{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    try:
-        yield partial
-        with partial.open("rb+") as file:
+    partial.unlink(missing_ok=True)  # by one that was killed
+    with partial.open("xb") as file:
+        try:
+            yield partial
             os.fsync(file.fileno())
-        check_new(path)
-        partial.rename(path)
-    finally:
-        partial.unlink(missing_ok=True)
+            check_new(path)
+            if not _is_named(file, partial):
+                raise InvalidInput(
+                    f"{partial} was taken away, as by another that makes {path}: let one do so"
+                )
+            partial.rename(path)
+            _keep_names(path.parent)
+        finally:
+            if _is_named(file, partial):
+                partial.unlink()
 
 
 @contextmanager
@@ -90,6 +96,22 @@ def is_parquet(path: Path) -> bool:
     """Whether its lines are rows."""
     with path.open("rb") as file:
         return file.read(len(_PARQUET)) == _PARQUET
+
+
+def _is_named(file: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def _keep_names(folder: Path) -> None:
+    """Have the disk keep the names of its files."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:

@@ -40,13 +40,15 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
         path: Where it is.
         name: What to call it.
         events: How many it holds.
-        begun: Where only some types of events were exported: aggregates that lack their first
-            versions, and the version with which each begins.
+        first: The aggregate and the version of the first one; None: there is none.
+        begun: Where only later events were exported, or those of some types: aggregates that lack
+            their first versions, and the version with which each begins.
     """
 
     path: Path
     name: str
     events: int
+    first: tuple[str, int] | None
     begun: Mapping[str, int]
 
     def reading(self) -> Reading:
@@ -70,11 +72,13 @@ async def check_file(
     """
     reading = Reading(path, name or str(path))
     total = 0
+    first: tuple[str, int] | None = None
     latest: dict[str, int] = {}
     begun: dict[str, int] = {}
     async for lines in reading.each_chunk():
         await asyncio.to_thread(_placed, reading.name, lines)
-        if reading.header.filter.event_types:  # It alone leaves gaps.
+        first = first or (lines[0].aggregate_id, lines[0].version)
+        if reading.header.filter.event_types or reading.header.filter.after:
             for line in lines:
                 before = latest.get(line.aggregate_id)
                 if before is None and line.version > 1:
@@ -84,7 +88,7 @@ async def check_file(
                 latest[line.aggregate_id] = line.version
         total += len(lines)
         progress("checking", total, None)
-    return Checked(path=path, name=reading.name, events=total, begun=begun)
+    return Checked(path=path, name=reading.name, events=total, first=first, begun=begun)
 
 
 async def import_file(
@@ -123,9 +127,19 @@ async def import_file(
             raise _gap(file.name, aggregate_id, version)
     beginning = await backend.watermark()
     written = await _write(backend, file, progress)
-    after = beginning if written == file.events else 0
-    await check_stored(backend, file.reading(), after, file.events, progress)
+    resumed = written < file.events
+    after = await _before(backend, file.first) if resumed else beginning
+    await check_stored(backend, file.reading(), after, file.events, progress, before_too=resumed)
     return Moved(events=file.events, written=written, skipped=file.events - written)
+
+
+async def _before(backend: EventStore, first: tuple[str, int] | None) -> int:
+    """The position before that of a file's first event: there an earlier import has begun."""
+    if first is None:
+        return 0
+    aggregate_id, version = first
+    events = await backend.read(aggregate_id, from_version=version, to_version=version)
+    return events[0].position - 1 if events else 0
 
 
 async def _write(backend: EventStore, file: Checked, progress: Progress) -> int:

@@ -17,7 +17,13 @@ from hitherto.errors import EventStoreError
 
 
 async def check_stored(
-    backend: EventStore, reading: Reading, after: int, total: int, progress: Progress
+    backend: EventStore,
+    reading: Reading,
+    after: int,
+    total: int,
+    progress: Progress,
+    *,
+    before_too: bool,
 ) -> None:
     """See whether every event of a file is stored as the file tells it, its position aside.
 
@@ -30,6 +36,7 @@ async def check_stored(
         after: The position above which its events are.
         total: How many it has.
         progress: Told how many were found.
+        before_too: Whether some may be at or below that position.
 
     Raises:
         EventStoreError: An event is missing, or differs.
@@ -46,6 +53,10 @@ async def check_stored(
             progress("verifying", matching.found, total)
         matching.ahead = None
         while matching.waiting and (page := await anext(stored, None)):
+            await matching.stored(page.events)
+            progress("verifying", matching.found, total)
+    async with aclosing(pages(backend, Filter(), after)) as earlier:
+        while before_too and matching.waiting and (page := await anext(earlier, None)):
             await matching.stored(page.events)
             progress("verifying", matching.found, total)
     await matching.look_for_the_rest()
