@@ -1,11 +1,12 @@
 """Where the command starts; it works without the extra, so as to say what is missing."""
 
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 
 
-def main() -> int:
-    """Run the command line; returns the exit status."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line, that of the process if left out; returns the exit status."""
     missing = [name for name in ("cyclopts", "rich", "structlog") if find_spec(name) is None]
     if missing:
         sys.stderr.write(
@@ -14,4 +15,4 @@ def main() -> int:
         return 2
     from hitherto.cli.app import run  # noqa: PLC0415
 
-    return run()
+    return run(arguments)

@@ -20,7 +20,7 @@ from hitherto.application.views import Documents, Totals
 from hitherto.domain.event import Event
 from hitherto.domain.recorded import RecordedEvent
 from hitherto.errors import EventStoreError
-from hitherto.infrastructure.background import background
+from hitherto.infrastructure.background import Background, background
 from hitherto.sync.readers import DocumentReader, TotalsReader
 from hitherto.sync.subscription import Subscription
 
@@ -176,6 +176,12 @@ class Store:
             return background().run(self, operation)
         finally:
             _appended.set(appended)  # It was set in the operation's context, a copy of this one.
+
+    def _open_later(self) -> None:
+        """Be as after a fork: take a backend that is made and opened when it is next needed."""
+        if self in background().opened:
+            self.close()
+        self._opened, self._background = True, Background()
 
     async def _wake(self) -> None:
         """After a fork: take a backend of this process's own, and open what was open."""

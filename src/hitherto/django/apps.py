@@ -1,0 +1,21 @@
+"""The app `hitherto`."""
+
+from django.apps import AppConfig
+from django.core.checks import register
+from django.core.signals import setting_changed
+
+from hitherto.django.checks import check_settings
+from hitherto.django.stores import renew
+
+
+class HithertoConfig(AppConfig):
+    """Checks the settings; follows them where a test overrides them."""
+
+    name = "hitherto.django"
+    label = "hitherto"
+    verbose_name = "hitherto"
+
+    def ready(self) -> None:
+        """See `AppConfig.ready`."""
+        register(check_settings, "hitherto")
+        setting_changed.connect(renew, dispatch_uid="hitherto")

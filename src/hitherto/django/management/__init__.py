@@ -1,0 +1,1 @@
+"""What Django finds by this name: the command."""

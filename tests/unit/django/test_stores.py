@@ -1,0 +1,106 @@
+"""The project's store: opened when it is used, closed when its loop ends, renewed for tests."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.test import override_settings
+from examples.fastapi_service.accounts import Account
+from tests.unit.django.project import accounts
+
+import hitherto
+from hitherto.django import aget_store, arepository, get_store
+from hitherto.sync import AggregateNotFound, EventStoreUnavailable
+
+
+def test_a_test_has_a_store_of_its_own() -> None:
+    """The repositories that modules made where they began go to the settings of now."""
+    for _ in range(2):
+        with override_settings(HITHERTO={"URL": "memory:"}):
+            accounts.save(Account.open("ann", "Ann"))
+            assert accounts.load("ann").owner == "Ann"
+    with pytest.raises(AggregateNotFound):
+        accounts.load("ann")
+    assert accounts.store is get_store()
+
+
+def test_a_store_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
+    """At its next use; that a module is imported needs no database."""
+    path = tmp_path / "later" / "events.db"
+    with override_settings(HITHERTO={"URL": f"sqlite:///{path}"}):
+        with pytest.raises(EventStoreUnavailable):
+            accounts.load("ann")
+        with pytest.raises(EventStoreUnavailable):
+            asyncio.run(_load("ann"))
+        path.parent.mkdir()
+        accounts.save(Account.open("ann", "Ann"))
+        assert asyncio.run(_load("ann")) == "Ann"
+
+
+def test_an_async_store_is_one_for_a_loop_and_ends_with_it(tmp_path: Path) -> None:
+    """Whoever asks first opens it for all, even if that one gives up."""
+
+    async def use() -> hitherto.Store:
+        first, second, third = (asyncio.create_task(aget_store()) for _ in range(3))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert await second is await third is await aget_store()
+        assert await _load("ann") == "Ann"
+        return await second
+
+    with override_settings(HITHERTO={"URL": f"sqlite:///{tmp_path / 'events.db'}"}):
+        accounts.save(Account.open("ann", "Ann"))
+        one, other = asyncio.run(use()), asyncio.run(use())
+        assert one is not other
+        for store in (one, other):
+            with pytest.raises(EventStoreUnavailable, match="closed"):
+                asyncio.run(store.watermark())
+
+
+async def test_a_loop_that_is_given_another_store_closes_the_first(tmp_path: Path) -> None:
+    """As a test does."""
+    get_accounts = arepository(Account)
+    with override_settings(HITHERTO={"URL": f"sqlite:///{tmp_path / 'events.db'}"}):
+        first = await get_accounts()
+        await first.save(Account.open("ann", "Ann"))
+    with override_settings(HITHERTO={"URL": "memory:"}):
+        assert not await (await get_accounts()).exists("ann")
+        async with asyncio.timeout(5):
+            with pytest.raises(EventStoreUnavailable, match="closed"):
+                while True:
+                    await first.exists("ann")
+                    await asyncio.sleep(0.01)
+
+
+def test_the_command_line_has_the_projects_store(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its words and options go on as they are; its exit status comes back."""
+    url = f"sqlite:///{tmp_path / 'events.db'}"
+    with override_settings(HITHERTO={"URL": url}):
+        accounts.save(Account.open("ann", "Ann"))
+        call_command("hitherto", "health", "--json")
+        assert json.loads(capfd.readouterr().out)["store"] == url
+        with pytest.raises(SystemExit) as caught:
+            call_command("hitherto", "show", "nobody")
+        assert caught.value.code == 1
+        call_command("hitherto")
+        assert "Event sourcing for Python" in capfd.readouterr().out
+
+
+def test_the_command_line_has_the_projects_schema(
+    capfd: pytest.CaptureFixture[str], postgres_url: str, postgres_schema: str
+) -> None:
+    """And what else it takes from the environment, which is then as it was."""
+    with override_settings(HITHERTO={"URL": postgres_url, "SCHEMA": postgres_schema}):
+        accounts.save(Account.open("ann", "Ann"))
+        call_command("hitherto", "log", "--json")
+        assert json.loads(capfd.readouterr().out)["aggregate_id"] == "ann"
+        with pytest.raises(SystemExit):
+            call_command("hitherto", "health", "--schema", "elsewhere")
+
+
+async def _load(name: str) -> str:
+    return (await hitherto.Repository(await aget_store(), Account).load(name)).owner

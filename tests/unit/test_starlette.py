@@ -1,0 +1,179 @@
+"""`install` in Starlette and FastAPI: what belongs to the application remains its own."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from examples.fastapi_service.accounts import Account
+from fastapi import Depends, FastAPI
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+from tests.unit.infrastructure.test_asgi import Answer, ask
+
+from hitherto import (
+    ConfigurationError,
+    EventSerializationFailed,
+    EventStoreUnavailable,
+    Repository,
+    connect,
+    current_metadata,
+)
+from hitherto.fastapi import CurrentStore, IdempotencyKey, IfMatch, IfMatchRequired, repository
+from hitherto.starlette import idempotency_key_of, if_match, install
+
+
+async def fail(request: Request) -> PlainTextResponse:
+    raise EventSerializationFailed("a secret of the inside")
+
+
+async def name(request: Request) -> PlainTextResponse:
+    return PlainTextResponse(str(current_metadata().correlation_id))
+
+
+async def check(request: Request) -> PlainTextResponse:
+    if_match(request, required=True).check(Account("ann"))
+    return PlainTextResponse(str(idempotency_key_of(request)))
+
+
+async def talk(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.send_text(str(current_metadata().correlation_id))
+    await websocket.close()
+
+
+ROUTES = [Route("/fail", fail), Route("/name", name), Route("/check", check)]
+
+
+@pytest.fixture
+def app() -> Starlette:
+    app = Starlette(routes=[*ROUTES, WebSocketRoute("/talk", talk)])
+    install(app, connect("memory:"), operations="/ops")
+    return app
+
+
+async def test_the_store_is_open_around_the_applications_own_lifespan(
+    tmp_path: Path,
+) -> None:
+    """Which may use it from its first line to its last, and hands on its state."""
+    store = connect(f"sqlite:///{tmp_path / 'accounts.db'}")
+    seen: list[str] = []
+
+    @asynccontextmanager
+    async def own(app: Starlette) -> AsyncGenerator[dict[str, Any]]:
+        accounts = Repository(store, Account)
+        await accounts.save(Account.open("ann", "Ann"))
+        yield {"mine": 1}
+        seen.append((await accounts.load("ann")).owner)
+
+    app = Starlette(lifespan=own)
+    install(app, store)
+    async with app.router.lifespan_context(app) as state:
+        assert state == {"mine": 1}
+    assert seen == ["Ann"]
+    with pytest.raises(EventStoreUnavailable, match="closed"):
+        await Repository(store, Account).save(Account.open("bob", "Bob"))
+
+
+async def test_an_error_of_the_inside_stays_inside(app: Starlette) -> None:
+    """The client gets the framework's 500; the server, and its log, the error."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    scope = {"type": "http", "method": "GET", "path": "/fail", "headers": [], "query_string": b""}
+    with pytest.raises(EventSerializationFailed):
+        await app(scope, receive, send)
+    assert (sent[0]["status"], sent[1]["body"]) == (500, b"Internal Server Error")
+
+
+async def test_a_request_is_named_and_its_name_told(app: Starlette) -> None:
+    """Where it has none, a new one each time."""
+    given = await ask(app, "/name", **{"x-correlation-id": "request-1"})
+    assert (given.body, given.headers["x-correlation-id"]) == (b"request-1", "request-1")
+    made = [await ask(app, "/name") for _ in range(2)]
+    assert len({answer.body for answer in made}) == 2
+    assert all(answer.body.decode() == answer.headers["x-correlation-id"] for answer in made)
+    assert current_metadata().correlation_id is None
+
+
+async def test_a_websocket_is_named(app: Starlette) -> None:
+    """As a request is."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    headers = [(b"x-correlation-id", b"talk-1")]
+    await app({"type": "websocket", "path": "/talk", "headers": headers}, receive, send)
+    assert sent[1]["text"] == "talk-1"
+
+
+async def test_starlette_reads_the_headers_too(app: Starlette) -> None:
+    """Without FastAPI."""
+    assert status(await ask(app, "/check")) == (428, "PreconditionRequired")
+    assert status(await ask(app, "/check", **{"if-match": '"3"'})) == (412, "PreconditionFailed")
+    named = {"if-match": '"0"', "idempotency-key": "key-1"}
+    assert (await ask(app, "/check", **named)).body == b"key-1"
+
+
+async def test_whoever_watches_finds_the_process_alive(app: Starlette) -> None:
+    """Below the path that was given."""
+    assert (await ask(app, "/ops/healthz")).status == 200
+    bare = Starlette()
+    install(bare, connect("memory:"))
+    assert (await ask(bare, "/ops/healthz")).status == 404
+
+
+def test_an_application_has_one_store(app: Starlette) -> None:
+    """A second would be opened, but never used."""
+    with pytest.raises(ConfigurationError, match="do so once"):
+        install(app, connect("memory:"))
+
+
+async def test_fastapi_injects_and_documents() -> None:
+    """Stores and repositories, those of the application; headers, as parameters."""
+    app, other = FastAPI(), FastAPI()
+    accounts = repository(Account)
+
+    async def show(
+        store: CurrentStore,
+        accounts: Annotated[Repository[Account], Depends(accounts)],
+        if_match: IfMatch,
+        key: IdempotencyKey,
+    ) -> list[Any]:
+        return [accounts.store is store, id(accounts), if_match.header, key]
+
+    for each in (app, other):
+        install(each, connect("memory:"))
+        each.get("/show")(show)
+
+    @app.get("/required")
+    async def required(if_match: IfMatchRequired) -> None: ...
+
+    headers = {"if-match": '"3"', "idempotency-key": '"k"'}
+    first, again, elsewhere = [
+        (await ask(each, "/show", **headers)).json for each in (app, app, other)
+    ]
+    assert (first[0], elsewhere[0], first[2:]) == (True, True, ['"3"', "k"])
+    assert first[1] == again[1] != elsewhere[1]
+    assert status(await ask(app, "/required")) == (428, "PreconditionRequired")
+    shown = app.openapi()["paths"]["/show"]["get"]["parameters"]
+    assert {(each["name"].lower(), each["in"]) for each in shown} == {
+        ("if-match", "header"), ("idempotency-key", "header"),
+    }  # fmt: skip
+
+
+def status(answer: Answer) -> tuple[int, str]:
+    return answer.status, answer.json["error"]
