@@ -54,26 +54,6 @@ CREATE TRIGGER event_archive_is_not_truncated
     BEFORE TRUNCATE ON {schema}.event_archive
     FOR EACH STATEMENT EXECUTE FUNCTION {schema}.refuse_change();
 
--- An event that comes back from the archive keeps its hash: were it computed again, nobody could
--- tell any more whether the event was changed there.
-CREATE OR REPLACE FUNCTION {schema}.chain_event() RETURNS trigger LANGUAGE plpgsql AS $hitherto$
-DECLARE
-    previous bytea;
-BEGIN
-    IF NEW.event_hash IS NOT NULL THEN
-        RETURN NEW;
-    END IF;
-    IF NEW.event_version > 1 THEN
-        SELECT event_hash INTO previous FROM {schema}.event_store
-            WHERE aggregate_id = NEW.aggregate_id AND event_version = NEW.event_version - 1;
-    END IF;
-    NEW.event_hash := sha256(
-        coalesce(previous, '') || NEW.content_hash || int8send(NEW.global_position)
-        || timestamptz_send(least(greatest(NEW.created_at, '0001-01-01 00:00:00Z'),
-                                  '9999-12-31 23:59:59.999999Z')));
-    RETURN NEW;
-END $hitherto$;
-
 -- Wait until nobody is still appending who has begun before this call. What such an append has seen
 -- may be older than what is to be moved, and the unique index that refuses what collides with an
 -- event does so only as long as the event is there. (A transaction that appends locks the table
@@ -172,10 +152,12 @@ END $hitherto$;
 -- Only the owner may call these, and whom the owner grants it.
 REVOKE ALL ON FUNCTION {schema}.archive_events, {schema}.restore_events FROM PUBLIC;
 
--- The append function once more. An append's expected version is compared with that of the last
--- event, rather than looked for: an event before it may be in the archive, where its unique index
--- does not refuse another one. Nor does that of the event ids, so they are looked up there.
-CREATE OR REPLACE FUNCTION {schema}.append_events(
+-- The append function once more, with hashes, which may be left out, see 0005. An append's expected
+-- version is compared with that of the last event, rather than looked for: an event before it may be
+-- in the archive, where its unique index does not refuse another one. Nor does that of the event ids,
+-- so they are looked up there.
+DROP FUNCTION {schema}.append_events;
+CREATE FUNCTION {schema}.append_events(
     ids text[], types text[], expected int[],
     append_of int[], event_ids uuid[], event_types text[], schema_versions int[],
     versions int[], data jsonb[], metadata jsonb[], occurred_at timestamptz[],
