@@ -27,7 +27,6 @@ from hitherto.errors import ConfigurationError, InvalidInput
 from hitherto.infrastructure.urls import without_password
 
 _SHAPES = 10  # of a type that are told where some break
-_QUIET = {"type-added", "upcast"}
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +64,7 @@ def check(
     module: str,
     /,
     *more: str,
-    file: Path = Path("events.schema.json"),
+    file: Annotated[Path | None, Parameter(show_default=False)] = None,
     update: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     url: str | None = None,
     schema: str = "public",
@@ -94,7 +93,7 @@ def check(
     more:
         Others.
     file:
-        The schema file.
+        The schema file; by default events.schema.json.
     update:
         Write the file: what it knew, and what the code writes now. Changes without a new schema=
         are accepted by it.
@@ -103,7 +102,8 @@ def check(
     schema:
         The PostgreSQL schema that holds the tables.
     sample:
-        How many events of each type to read, from all parts of the log; by default all.
+        How many events of each type of event and of aggregate to read, from all parts of the log;
+        by default all.
     as_json:
         Print the result as JSON.
     """
@@ -114,7 +114,9 @@ def check(
     if url is not None:
         Settings.from_environment(url=url)
     definitions = definitions_of(load_all([module, *more]))
-    report = _compared(described(definitions), file, update=update, needed=url is None)
+    needed = url is None or file is not None
+    file = file or Path("events.schema.json")
+    report = _compared(described(definitions), file, update=update, needed=needed)
     if url is not None:
         known: Schemas = {} if report.file is None else read_schemas(file)
         stored = asyncio.run(_stored(url, schema, definitions, known, sample))
@@ -248,7 +250,7 @@ def _tell_all(console: Console, problems: Sequence[Problem], prefix: str, style:
         say(console, f"\n{prefix}{each.kind}: {_place(each)}", style)
         say(console, f"  {plain(each.what)}{_counts(each)}")
         if each.remedy and not prefix:
-            say(console, f"  Remedy: {each.remedy}.", "cyan")
+            say(console, f"  Remedy: {plain(each.remedy)}.", "cyan")
 
 
 def _place(problem: Problem) -> str:

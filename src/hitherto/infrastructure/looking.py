@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from hitherto.application.looking.values import Statistics, Wanted
+from hitherto.application.looking.values import Names, Statistics, Wanted
 from hitherto.application.ports import Looking
 from hitherto.application.records import LogPage, StoredEvent
 
@@ -52,6 +52,10 @@ class ResilientLooking:
                 wanted, after=after, until=until, limit=limit, backward=backward
             ),
         )
+
+    async def names(self) -> Names:
+        """See `Looking.names`."""
+        return await self._call("names", self._looking.names)
 
     async def statistics(self, *, now: datetime, snapshot_every: int, top: int = 10) -> Statistics:
         """See `Looking.statistics`; it has no deadline, for it reads all that is stored."""

@@ -10,7 +10,7 @@ import msgspec
 
 from hitherto.application.alongside import Alongside
 from hitherto.application.logging import log_event
-from hitherto.application.looking.values import Statistics, Wanted
+from hitherto.application.looking.values import Names, Statistics, Wanted
 from hitherto.application.personal import MARK, envelopes
 from hitherto.application.ports import Backend, Looking
 from hitherto.application.ports.personal import PersonalKeys
@@ -232,3 +232,7 @@ def _with_open_effects(alongside: Alongside | None, ciphers: Ciphers) -> Alongsi
         return effects([opened_event(each, ciphers) for each in stored], connection)
 
     return msgspec.structs.replace(alongside, effects=opened)
+    async def names(self) -> Names:
+        """See `Looking.names`."""
+        return await self._looking.names()
+

@@ -1,19 +1,23 @@
 """Releases of an example, each compared with what the schema file knows of those before."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
+from datetime import date
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from msgspec import defstruct
 
-from hitherto import Aggregate, ConfigurationError, Event
+from hitherto import Aggregate, ConfigurationError, Event, Personal
 from hitherto.application.checking.changes import changes
 from hitherto.application.checking.describing import described
 from hitherto.application.checking.files import read_schemas, write_schemas
 from hitherto.application.checking.problems import Problem
 from hitherto.application.checking.schemas import Schemas, merged
+from hitherto.application.codec import JsonCodec
 from hitherto.domain.event import EventMeta
 
 
@@ -147,6 +151,50 @@ def test_a_change_that_breaks_nothing_passes(name: str) -> None:
     """Without a new schema, and with one."""
     old, new = PASSING[name]
     assert between(old, new) == between(old, new, schema=2) == []
+
+
+@pytest.mark.parametrize(
+    ("after", "kind"),
+    [
+        (str, None),
+        (str | None, None),
+        (date | None, "type-narrowed"),
+        (int | None, "type-narrowed"),
+    ],
+)
+def test_a_field_that_is_personal_no_more_is_read_when_it_was_forgotten(
+    after: Any, kind: str | None
+) -> None:
+    """As a text, which not every type takes; the decoder refuses what is told."""
+    personal: Any = Personal
+    known = schemas(release(event("Joined", {"about": personal[after]})))
+    today = event("Joined", {"about": after})
+    assert [each.kind for each in compared(known, release(today))] == ([kind] if kind else [])
+    assert ("personal-removed" in notes(known, release(today))) == (kind is None)
+    with pytest.raises(ValueError, match="about") if kind else nullcontext():
+        JsonCodec().decoder(today)('{"about": "[redacted]"}')
+
+
+def test_a_field_that_becomes_personal_is_told() -> None:
+    """What was stored before cannot be forgotten."""
+    known = schemas(release(event("Joined", {"mail": str})))
+    today = release(event("Joined", {"mail": Personal[str]}))
+    assert compared(known, today) == []
+    assert "personal-added" in notes(known, today)
+    assert compared(schemas(today), today) == []
+
+
+def test_another_default_of_what_leaves_defaults_out_is_caught() -> None:
+    """What was stored says nothing, and would be read as something else."""
+
+    def price(default: str, *, omit_defaults: bool) -> Any:
+        fields: list[Any] = [("amount", Decimal), ("currency", str, default)]
+        made = defstruct("Price", fields, frozen=True, omit_defaults=omit_defaults)
+        return {"price": made}
+
+    assert between(price("EUR", omit_defaults=False), price("USD", omit_defaults=True)) == []
+    (problem,) = between(price("EUR", omit_defaults=True), price("USD", omit_defaults=False))
+    assert (problem.kind, problem.field) == ("type-changed", "price.currency")
 
 
 def test_a_renamed_field_is_guessed() -> None:

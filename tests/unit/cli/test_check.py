@@ -225,6 +225,7 @@ def test_a_sample_may_be_read(
         (["check"], 2, "MODULE"),
         (["check", FINES, "--sample", "0", "--url", "sqlite:///fines.db"], 2, "sample"),
         (["check", FINES], 1, "there is no events.schema.json: make it with --update"),
+        (["check", FINES, "--file", "typo.json", "--url", "sqlite:///fines.db"], 1, "no typo.json"),
         (["check", FINES, "--sample", "5"], 1, "name the store, with --url"),
         (["check", FINES, "--url", "memory:"], 1, "memory: holds nothing"),
         (["check", FINES, "--url", "mysql://x"], 1, "sqlite:///path"),

@@ -1,14 +1,14 @@
 """What today's code writes and reads, described by its event classes."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, get_origin
 
 import msgspec
 from msgspec import inspect
 
-from hitherto.application.checking.fieldtypes import RESERVED
+from hitherto.application.checking.fieldtypes import PERSONAL, RESERVED
 from hitherto.application.checking.schemas import (
     AggregateSchemas,
     EventSchemas,
@@ -19,6 +19,7 @@ from hitherto.application.checking.schemas import (
 from hitherto.domain.aggregate import Aggregate
 from hitherto.domain.definition import Definition
 from hitherto.domain.event import Event
+from hitherto.domain.personal import personal_fields
 from hitherto.errors import ConfigurationError, InvalidInput
 
 _SCALARS: Mapping[type[inspect.Type], str] = {
@@ -111,7 +112,8 @@ def fields_of(cls: type[msgspec.Struct]) -> Fields:
     try:
         info: Any = inspect.type_info(cls)
         writer = _Writer()
-        fields = writer.fields(info)
+        personal = personal_fields(cls) if issubclass(cls, Event) else ()
+        fields = writer.fields(info, personal)
         return Fields(fields=fields, types=writer.structures())
     except (TypeError, NameError) as error:
         raise ConfigurationError(
@@ -126,9 +128,12 @@ class _Writer:
         self._names: dict[object, str] = {}  # By class.
         self._infos: dict[str, Any] = {}
 
-    def fields(self, info: Any) -> dict[str, str]:
-        """The fields of a struct, by their keys in JSON."""
-        return {each.encode_name: self._field(each) for each in info.fields}
+    def fields(self, info: Any, personal: Container[str] = ()) -> dict[str, str]:
+        """The fields of a struct, by their keys in JSON; some of an event's are personal."""
+        return {
+            each.encode_name: self._field(each, is_personal=each.encode_name in personal)
+            for each in info.fields
+        }
 
     def structures(self) -> dict[str, Structure]:
         """All that was named, and what is named there."""
@@ -147,10 +152,13 @@ class _Writer:
             tag=None if tag is None else (info.tag_field, tag),
             array_like=getattr(info, "array_like", isinstance(info, inspect.NamedTupleType)),
             forbid_unknown_fields=getattr(info, "forbid_unknown_fields", False),
+            omit_defaults=isinstance(info, inspect.StructType)
+            and bool(info.cls.__struct_config__.omit_defaults),
         )
 
-    def _field(self, field: inspect.Field) -> str:
+    def _field(self, field: inspect.Field, *, is_personal: bool) -> str:
         text = self._text(field.type)
+        text = f"{PERSONAL}[{text}]" if is_personal else text
         if field.required:
             return text
         if field.default is not msgspec.NODEFAULT:

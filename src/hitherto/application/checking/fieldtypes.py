@@ -33,8 +33,8 @@ TEXTS: Final = frozenset(["Decimal", "datetime", "date", "time", "timedelta", "U
 ARRAYS: Final = frozenset(["list", "set", "frozenset", "Collection", "tuple…"])
 """Arrays of any length; `tuple` alone has a fixed one."""
 
-MANY, ONE_OF = "tuple…", "Literal"
-RESERVED: Final = SCALARS | ARRAYS | {"tuple", "Mapping", "Custom", ONE_OF, "UNSET"}
+MANY, ONE_OF, PERSONAL = "tuple…", "Literal", "Personal"
+RESERVED: Final = SCALARS | ARRAYS | {"tuple", "Mapping", "Custom", ONE_OF, PERSONAL, "UNSET"}
 
 
 class Type(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,11 +66,13 @@ class Field(msgspec.Struct, frozen=True):
         types: Those that it may have.
         text: They as a text.
         default: The default as a text; None: there is none.
+        is_personal: Whether it is about a person, so that it may be forgotten.
     """
 
     types: Types
     text: str
     default: str | None
+    is_personal: bool
 
 
 @lru_cache(maxsize=4096)
@@ -85,8 +87,12 @@ def parsed(text: str) -> Field:
         if not isinstance(statement, ast.AnnAssign):
             raise ValueError
         default = None if statement.value is None else ast.unparse(statement.value)
-        types = _union(statement.annotation)
-        return Field(types, ast.unparse(statement.annotation), default)
+        match statement.annotation:
+            case ast.Subscript(value=ast.Name(id="Personal"), slice=inside):
+                types, is_personal = _union(inside), True
+            case annotation:
+                types, is_personal = _union(annotation), False
+        return Field(types, ast.unparse(statement.annotation), default, is_personal)
     except (ValueError, SyntaxError, RecursionError, MemoryError, AttributeError, TypeError):
         raise ValueError(f"{text!r} is not the type of a field") from None
 

@@ -30,6 +30,8 @@ NoteKind: TypeAlias = Literal[
     "type-added",
     "read-otherwise",
     "default-changed",
+    "personal-added",
+    "personal-removed",
     "file-behind",
 ]
 """What breaks nothing."""

@@ -10,11 +10,13 @@ from hitherto.application.checking.fieldtypes import (
     MANY,
     ONE_OF,
     TEXTS,
+    Field,
     Type,
     Types,
     parsed,
 )
 from hitherto.application.checking.schemas import Fields, Structure
+from hitherto.domain.personal import REDACTED
 
 IssueKind: TypeAlias = Literal[
     "field-removed",
@@ -23,14 +25,19 @@ IssueKind: TypeAlias = Literal[
     "type-changed",
     "read-otherwise",
     "default-changed",
+    "personal-added",
+    "personal-removed",
 ]
-"""Each kind, the gravest first; the last two break nothing."""
+"""Each kind, the gravest first; the last four break nothing."""
 
-HARMLESS: frozenset[IssueKind] = frozenset({"read-otherwise", "default-changed"})
+HARMLESS: frozenset[IssueKind] = frozenset(
+    {"read-otherwise", "default-changed", "personal-added", "personal-removed"}
+)
 
 _NUMBERS = {"int", "float", "Decimal"}
 _PLAIN = {"None", "bool", "int", "float", "str", "Any"}
 _SETS = {"set", "frozenset"}
+_REDACTED = (Type(name=ONE_OF, text=repr(REDACTED), values=(REDACTED,)),)
 
 
 class Issue(msgspec.Struct, frozen=True):
@@ -62,16 +69,22 @@ class _Reading:
     def found(self) -> list[Issue]:
         """Of the event's fields all. What was dropped before is read again if it has come back."""
         back = {name: each for name, each in self._old.dropped.items() if name in self._new.fields}
-        return self._fields("", {**self._old.fields, **back}, self._new.fields, closed=False)
+        return self._fields("", {**self._old.fields, **back}, self._new.fields)
 
     def _fields(
-        self, path: str, old: Mapping[str, str], new: Mapping[str, str], *, closed: bool
+        self,
+        path: str,
+        old: Mapping[str, str],
+        new: Mapping[str, str],
+        *,
+        closed: bool = False,
+        omitting: bool = False,
     ) -> list[Issue]:
         found: list[Issue] = []
         added = {name: parsed(text).text for name, text in new.items() if name not in old}
         for name, text in old.items():
             if name in new:
-                found += self._field(f"{path}{name}", text, new[name])
+                found += self._field(f"{path}{name}", text, new[name], omitting=omitting)
             else:
                 alike = [each for each, its in added.items() if its == parsed(text).text]
                 renamed = f"; renamed to `{alike[0]}`?" if len(alike) == 1 else ""
@@ -84,16 +97,29 @@ class _Reading:
                 found.append(Issue("field-required", f"{path}{name}", what))
         return found
 
-    def _field(self, path: str, old_text: str, new_text: str) -> list[Issue]:
+    def _field(self, path: str, old_text: str, new_text: str, *, omitting: bool) -> list[Issue]:
         old, new = parsed(old_text), parsed(new_text)
-        found = self._types(path, old.types, new.types)
+        found = [*self._types(path, old.types, new.types), *self._personal(path, old, new)]
         if old.default is not None and new.default is None:
             what = f"`{path}` has no default any more, and events from before it lack it"
             found.append(Issue("field-required", path, what))
         elif old.default not in {None, new.default}:
             what = f"`{path}` is {new.default} where it is missing, and was {old.default}"
-            found.append(Issue("default-changed", path, what))
+            # What was written leaves it out wherever it is the default.
+            found.append(Issue("type-changed" if omitting else "default-changed", path, what))
         return found
+
+    def _personal(self, path: str, old: Field, new: Field) -> list[Issue]:
+        if old.is_personal == new.is_personal:
+            return []
+        if new.is_personal:
+            what = f"`{path}` is Personal now; what was stored before stays as it is, in the clear"
+            return [Issue("personal-added", path, what)]
+        if self._types(path, _REDACTED, new.types):
+            what = f"`{path}` takes no {REDACTED!r}, which it is once its subject was forgotten"
+            return [Issue("type-narrowed", path, what)]
+        what = f"`{path}` is not Personal any more; it is stored in the clear"
+        return [Issue("personal-removed", path, what)]
 
     def _types(self, path: str, old: Types, new: Types) -> list[Issue]:
         """Each of the old types finds the new one that takes it best."""
@@ -229,8 +255,13 @@ class _Reading:
             return []
         self._inside.add((old.name, new.name))
         try:
-            closed = other.forbid_unknown_fields
-            return self._fields(f"{path}.", before, after, closed=closed)
+            return self._fields(
+                f"{path}.",
+                before,
+                after,
+                closed=other.forbid_unknown_fields,
+                omitting=one.omit_defaults,
+            )
         finally:
             self._inside.discard((old.name, new.name))
 

@@ -19,6 +19,7 @@ class Structure(
         tag: The key and the value that tell it from others.
         array_like: Whether it is an array in JSON.
         forbid_unknown_fields: Whether other keys are refused.
+        omit_defaults: Whether a value that is the default is not written.
     """
 
     values: tuple[Value, ...] = ()
@@ -26,6 +27,7 @@ class Structure(
     tag: tuple[str, Value] | None = None
     array_like: bool = False
     forbid_unknown_fields: bool = False
+    omit_defaults: bool = False
 
 
 class Fields(

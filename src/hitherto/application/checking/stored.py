@@ -69,8 +69,8 @@ async def stored_shapes(
         codec: Its codec.
         definitions: The kinds of aggregate, by stored name.
         known: What the schema file knows.
-        sample: How many events of each type to read, from all parts of the log, the first ones
-            among them; all events if left out.
+        sample: How many events of each type, and of each type of aggregate, to read, from all parts
+            of the log, the first ones among them; all events if left out.
         progress: Told of each step.
 
     Raises:
@@ -83,7 +83,7 @@ async def stored_shapes(
     tally = Tally(codec, definitions, known)
     pages = _whole(backend, progress)
     if sample is not None:
-        pages = _drawn(backend, tally.event_types(), sample, progress)
+        pages = _drawn(backend, sample, progress)
     async for page in pages:
         for event in page:
             tally.take(event)
@@ -100,36 +100,39 @@ async def _whole(backend: Backend, progress: Progress) -> AsyncIterator[Sequence
 
 
 async def _drawn(
-    backend: Backend, event_types: Sequence[str], sample: int, progress: Progress
+    backend: Backend, sample: int, progress: Progress
 ) -> AsyncIterator[Sequence[StoredEvent]]:
-    """Events of each type, from all parts of the log; those of unknown types as they are met."""
+    """Events of each type, and of each type of aggregate, from all parts of the log."""
     end = await backend.watermark()
     parts = min(_PARTS, sample)
     starts = [end * part // parts for part in range(parts)]
-    choices: list[list[str] | None] = [None, *([each] for each in event_types)]
+    names = await backend.looking.names()
+    filters = [{"event_types": [each]} for each in names.event_types]
+    filters += [{"aggregate_types": [each]} for each in names.aggregate_types]
     seen = set[int]()
-    for number, names in enumerate(choices):
+    for number, filter_ in enumerate(filters, 1):
         wanted = sample
         for part, start in enumerate([*starts, 0]):  # In the end what the first part has left.
             share = wanted if part == parts else max(1, wanted // (parts - part))
             if wanted:
-                fresh = await _unseen(backend, start, share, names, seen)
+                fresh = await _unseen(backend, start, share, filter_, seen)
                 wanted -= len(fresh)
                 yield fresh
-        progress("event types", number + 1, len(choices))
+        progress("types", number, len(filters))
 
 
 async def _unseen(
-    backend: Backend, after: int, count: int, event_types: list[str] | None, seen: set[int]
+    backend: Backend, after: int, count: int, filter_: Mapping[str, list[str]], seen: set[int]
 ) -> list[StoredEvent]:
     """The first events after a position that were not read yet, so many of them."""
     found: list[StoredEvent] = []
+    limit = min(count, PAGE)
     while len(found) < count:
-        page = await backend.read_all(after=after, limit=min(count, PAGE), event_types=event_types)
+        page = await backend.read_all(after=after, limit=limit, **filter_)
         if not page.events:
             break
         fresh = [each for each in page.events if each.position not in seen]
         found += fresh[: count - len(found)]
-        after = page.checkpoint
+        after, limit = page.checkpoint, min(2 * limit, PAGE)
     seen.update(each.position for each in found)
     return found

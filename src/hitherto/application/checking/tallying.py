@@ -1,5 +1,6 @@
 """Counts the shapes of stored events, and what of them today's code does not read."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -15,7 +16,7 @@ from hitherto.application.records import StoredEvent
 from hitherto.domain.definition import Definition
 from hitherto.errors import ConfigurationError
 
-SHAPES = 200  # of an event type in one schema that are told apart
+SHAPES = 200  # of an event type in one schema that are told apart, and fields that are amiss there
 
 _OTHERS = "…"
 _NO_JSON = "no JSON that can be read"
@@ -98,12 +99,8 @@ class Tally:
         self._shapes: dict[Key, dict[str, Shape]] = {}
         self._faults: dict[tuple[Key, str], list[Fault]] = {}
         self._problems: dict[tuple[Key, ProblemKind, str], Problem] = {}
+        self._paths: Counter[tuple[Key, ProblemKind]] = Counter()
         self.events = 0
-
-    def event_types(self) -> list[str]:
-        """All that the code or the file knows."""
-        kinds = [*self._today.values(), *self._known.values()]
-        return sorted({name for each in kinds for name in (*each.readers(), *each.upcasters)})
 
     def take(self, event: StoredEvent) -> None:
         """Decode an event, and count its shape."""
@@ -196,7 +193,11 @@ class Tally:
         if kind == "aggregate-unknown":  # It is told once.
             key = (aggregate_type, "", 0)
         found = self._problems.get((key, kind, path))
+        if found is None and self._paths[key, kind] == SHAPES:  # Keys that are data, such as ids.
+            path, what = _OTHERS, "other fields, too"
+            found = self._problems.get((key, kind, path))
         if found is None:
+            self._paths[key, kind] += path != _OTHERS
             today = self._today.get(aggregate_type, _NOTHING).readers().get(event_type)
             found = Problem(
                 kind=kind,

@@ -61,6 +61,13 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         return {name: value for name, value in fields.items() if value is not None}
 
 
+class Names(msgspec.Struct, frozen=True):
+    """The stored names that there are, each in the order of its bytes."""
+
+    event_types: Sequence[str]
+    aggregate_types: Sequence[str]
+
+
 class Amount(msgspec.Struct, frozen=True):
     """Events, and the bytes that their data and metadata take as they are stored."""
 
@@ -190,6 +197,15 @@ def listed(rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
         "longest": found["longest"],
         "most_wanting": found["wanting"],
     }
+
+
+def names_of(rows: Sequence[Sequence[Any]]) -> Names:
+    """What the query `names` of a backend has found: kind, name."""
+    found: dict[str, list[str]] = {"event": [], "aggregate": []}
+    for kind, name in rows:
+        if type(name) is str:  # Not bytes, which SQLite lets in.
+            found[kind].append(name)
+    return Names(found["event"], found["aggregate"])
 
 
 def kind_statistics(row: Sequence[Any]) -> KindStatistics:

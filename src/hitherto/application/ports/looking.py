@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from hitherto.application.looking.values import Statistics, Wanted
+from hitherto.application.looking.values import Names, Statistics, Wanted
 from hitherto.application.records import LogPage, StoredEvent
 
 
@@ -44,6 +44,10 @@ class Looking(Protocol):
         Raises:
             InvalidInput: A bound or the limit makes no sense.
         """
+        ...
+
+    async def names(self) -> Names:
+        """The stored names that there are. It looks each one up, however many events there are."""
         ...
 
     async def statistics(self, *, now: datetime, snapshot_every: int, top: int = 10) -> Statistics:

@@ -9,6 +9,7 @@ from hitherto.application.looking.values import (
     Amount,
     KindStatistics,
     Length,
+    Names,
     Statistics,
     Wanted,
     check_bounds,
@@ -68,6 +69,13 @@ class MemoryLooking:
                 if len(events) == limit:
                     break
         return page_of(events, after=after, end=end, limit=limit, backward=backward)
+
+    async def names(self) -> Names:
+        """See `Looking.names`."""
+        return Names(
+            sorted({each.event_type for each in self._log}),
+            sorted({each.aggregate_type for each in self._log}),
+        )
 
     async def statistics(self, *, now: datetime, snapshot_every: int, top: int = 10) -> Statistics:
         """See `Looking.statistics`; there are no tables to tell of."""

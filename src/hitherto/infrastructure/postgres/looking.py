@@ -6,12 +6,14 @@ from typing import Any
 from uuid import UUID
 
 from hitherto.application.looking.values import (
+    Names,
     Relation,
     Statistics,
     Wanted,
     check_bounds,
     kind_statistics,
     listed,
+    names_of,
     page_of,
 )
 from hitherto.application.records import LogPage, StoredEvent
@@ -71,6 +73,12 @@ class PostgresLooking:
                 rows = await connection.fetch(query, after, end, limit, *given.values())
         events = [stored_event(row) for row in rows]
         return page_of(events, after=after, end=end, limit=limit, backward=backward)
+
+    async def names(self) -> Names:
+        """See `Looking.names`."""
+        with reading(self._connections.where):
+            async with self._connections.session() as connection:
+                return names_of(await connection.fetch(self._sql["names"]))
 
     async def statistics(self, *, now: datetime, snapshot_every: int, top: int = 10) -> Statistics:
         """See `Looking.statistics`; the bytes of events are those on the disk."""

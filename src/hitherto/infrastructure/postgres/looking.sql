@@ -15,6 +15,25 @@ FROM {schema}.event_store_and_archive
 WHERE global_position > $1 AND global_position <= $2 {filters}
 ORDER BY global_position {order} LIMIT $3
 
+-- name: names
+-- The stored names, of which each is the next one in an index: no event is looked at.
+WITH RECURSIVE event (name) AS (
+    (SELECT event_type::text FROM {schema}.event_store_and_archive ORDER BY event_type LIMIT 1)
+    UNION ALL
+    SELECT (SELECT event_type::text FROM {schema}.event_store_and_archive
+            WHERE event_type > event.name ORDER BY event_type LIMIT 1)
+    FROM event WHERE event.name IS NOT NULL
+), aggregate (name) AS (
+    (SELECT aggregate_type::text FROM {schema}.event_store_and_archive ORDER BY aggregate_type LIMIT 1)
+    UNION ALL
+    SELECT (SELECT aggregate_type::text FROM {schema}.event_store_and_archive
+            WHERE aggregate_type > aggregate.name ORDER BY aggregate_type LIMIT 1)
+    FROM aggregate WHERE aggregate.name IS NOT NULL
+)
+SELECT 'event', name FROM event WHERE name IS NOT NULL
+UNION ALL
+SELECT 'aggregate', name FROM aggregate WHERE name IS NOT NULL
+
 -- name: kinds
 -- Events and bytes of each kind: of all, of the last 7 days (from $1 on) and 30 days (from $2 on).
 -- The bytes are those on the disk, compressed where they are.

@@ -11,12 +11,14 @@ from uuid import UUID
 import apsw
 
 from hitherto.application.looking.values import (
+    Names,
     Relation,
     Statistics,
     Wanted,
     check_bounds,
     kind_statistics,
     listed,
+    names_of,
     page_of,
 )
 from hitherto.application.records import LogPage, StoredEvent
@@ -81,6 +83,12 @@ class SqliteLooking:
         rows, end = await self._connections.read(work)
         events = [stored_event(row) for row in rows]
         return page_of(events, after=after, end=end, limit=limit, backward=backward)
+
+    async def names(self) -> Names:
+        """See `Looking.names`."""
+        return names_of(
+            await self._connections.read(lambda connection: select(connection, _SQL["names"]))
+        )
 
     async def statistics(self, *, now: datetime, snapshot_every: int, top: int = 10) -> Statistics:
         """See `Looking.statistics`; SQLite does not count how often an index is used."""

@@ -54,6 +54,18 @@ _SEARCHES: Sequence[tuple[dict[str, Any], _Test]] = [
 class LookingContract:
     """`Backend.looking`."""
 
+    async def test_the_names_that_there_are_are_told(self, backend: Backend) -> None:
+        """Those of archived events, too."""
+        names = await backend.looking.names()
+        assert (names.event_types, names.aggregate_types) == ([], [])
+        await _fill(backend)
+        events = [new_event(type=name) for name in ("Éven", "Archived", "odd")]
+        await backend.append([append_to("closed", events, type="Closed")])
+        await backend.archive.archive({"closed": 3})
+        names = await backend.looking.names()
+        assert names.event_types == ["Archived", "Even", "Odd", "odd", "Éven"]
+        assert names.aggregate_types == ["Closed", "Type0", "Type1", "Type2"]
+
     async def test_an_event_is_found_by_its_id(self, backend: Backend) -> None:
         """As it is in the log; another id is nobody's."""
         await _fill(backend)
