@@ -9,11 +9,12 @@ import pytest
 import pytest_asyncio
 from tests.acceptance.postgres_stores import opened, use_everything, with_database
 from tests.acceptance.postgres_writers import Reader, an_append, committed, writers
-from tests.servers import PgBouncer, new_schema, pgbouncer_program
+from tests.contract.emptied import empty_schema
+from tests.servers import PgBouncer, pgbouncer_program
 
 from hitherto import AggregateVersionConflict
 from hitherto.infrastructure.postgres import PostgresStore
-from hitherto.testing import RepositoryContract, StoreContract
+from hitherto.testing import StoreContract
 
 pytestmark = pytest.mark.integration
 
@@ -40,16 +41,15 @@ async def store(pooled_url: str, postgres_schema: str) -> AsyncIterator[Postgres
 
 class ThroughPooler:
     @pytest_asyncio.fixture
-    async def backend(self, pooled_url: str) -> AsyncGenerator[PostgresStore]:
-        async with opened(pooled_url, new_schema(), max_connections=10) as store:
+    async def backend(self, postgres_url: str, pooled_url: str) -> AsyncGenerator[PostgresStore]:
+        async with (
+            empty_schema(postgres_url) as schema,
+            opened(pooled_url, schema, max_connections=10) as store,
+        ):
             yield store
 
 
 class TestStore(ThroughPooler, StoreContract):
-    pass
-
-
-class TestRepository(ThroughPooler, RepositoryContract):
     pass
 
 

@@ -332,7 +332,7 @@ async def test_positions_are_drawn_one_by_one_and_text_keys_sort_by_byte(
     """A cached sequence would break the watermark; a locale's update would break an index."""
     async with opened(postgres_url, postgres_schema):
         found = await catalog(admin, postgres_schema)
-    assert found["sequences"] == [("event_store_global_position_seq", "1")]
+    assert ("event_store_global_position_seq", "1") in found["sequences"]
     keys = [row for row in found["columns"] if row[3].startswith(("character", "text"))]
     assert len(keys) >= 6
     assert {row[6] for row in keys} == {"C"}

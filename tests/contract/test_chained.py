@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.servers import new_schema
+from tests.contract.emptied import empty_schema
 
 from hitherto.application.ports import Backend
 from hitherto.infrastructure.chaining import Chained
@@ -54,7 +54,8 @@ class TestOnPostgres(
 
     @pytest_asyncio.fixture
     async def backend(self, postgres_url: str) -> AsyncGenerator[Backend]:
-        store = Chained(PostgresStore(postgres_url, schema=new_schema(), max_connections=10))
-        await store.open()
-        yield store
-        await store.close()
+        async with empty_schema(postgres_url) as schema:
+            store = Chained(PostgresStore(postgres_url, schema=schema, max_connections=10))
+            await store.open()
+            yield store
+            await store.close()

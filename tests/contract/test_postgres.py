@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
-from tests.servers import new_schema
+from tests.contract.emptied import empty_schema
 
 from hitherto.infrastructure.postgres import PostgresStore
 from hitherto.testing import CheckpointContract, RepositoryContract, StoreContract, check_store
@@ -16,10 +16,11 @@ pytestmark = pytest.mark.integration
 @asynccontextmanager
 async def opened(url: str) -> AsyncGenerator[PostgresStore]:
     """An empty store, in a schema of its own."""
-    store = PostgresStore(url, schema=new_schema(), max_connections=10)
-    await store.open()
-    yield store
-    await store.close()
+    async with empty_schema(url) as schema:
+        store = PostgresStore(url, schema=schema, max_connections=10)
+        await store.open()
+        yield store
+        await store.close()
 
 
 class OnPostgres:

@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar, cast
 
 import pytest
 import pytest_asyncio
+from tests.contract.emptied import empty_schema
 
 import hitherto
 from hitherto import Aggregate, Event, RecordedEvent, sync
@@ -60,7 +61,7 @@ class BackendBehind(InThread):
         backend = store._async.backend
         if name == "usage":
             return backend.usage
-        if name in {"archive", "chain", "looking", "personal"}:
+        if name in {"archive", "chain", "erasures", "looking", "personal"}:
             return PartBehind(store, getattr(backend, name))
         return getattr(PartBehind(store, backend), name)
 
@@ -154,9 +155,10 @@ class TestRepositoryOnSqlite(SyncRepository):
 
 @pytest.mark.integration
 class TestRepositoryOnPostgres(SyncRepository):
-    @pytest.fixture
-    def backend(self, postgres_url: str, postgres_schema: str) -> PostgresStore:
-        return PostgresStore(postgres_url, schema=postgres_schema, max_connections=10)
+    @pytest_asyncio.fixture
+    async def backend(self, postgres_url: str) -> AsyncIterator[PostgresStore]:
+        async with empty_schema(postgres_url) as schema:
+            yield PostgresStore(postgres_url, schema=schema, max_connections=10)
 
 
 class TestStoreInMemory(SyncBackend):
@@ -169,10 +171,3 @@ class TestStoreOnSqlite(SyncBackend):
     @pytest.fixture
     def hidden(self, tmp_path: Path) -> SqliteStore:
         return SqliteStore(str(tmp_path / "store.db"))
-
-
-@pytest.mark.integration
-class TestStoreOnPostgres(SyncBackend):
-    @pytest.fixture
-    def hidden(self, postgres_url: str, postgres_schema: str) -> PostgresStore:
-        return PostgresStore(postgres_url, schema=postgres_schema, max_connections=10)

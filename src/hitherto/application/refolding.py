@@ -59,7 +59,7 @@ async def refolded(repository: Repository[A], id: str) -> A:
         InvalidAggregateState: The fold fails, by whatever its events or `apply` raise.
     """
     aggregate = repository._new(id)
-    _fold_on(repository, aggregate, await _rows(repository, id))
+    fold_on(repository, aggregate, await _rows(repository, id))
     return aggregate
 
 
@@ -79,13 +79,13 @@ async def _compared(repository: Repository[Any], snapshot: Snapshot) -> tuple[Ve
     try:
         rows = await _rows(repository, snapshot.aggregate_id)
         aggregate = repository._new(snapshot.aggregate_id)
-        _fold_on(repository, aggregate, [row for row in rows if row[0] <= snapshot.version])
+        fold_on(repository, aggregate, [row for row in rows if row[0] <= snapshot.version])
         if aggregate.version < snapshot.version:
             return "baseless", str(aggregate.version)
         field = snapshots.difference(snapshot, aggregate)
         if field is not None:
             return "differs", f"its field {field}"
-        _fold_on(repository, aggregate, [row for row in rows if row[0] > snapshot.version])
+        fold_on(repository, aggregate, [row for row in rows if row[0] > snapshot.version])
     except (InvalidAggregateState, SnapshotNotSupported) as error:
         return "unfoldable", str(error)
     except (ValueError, TypeError, RecursionError) as error:
@@ -137,7 +137,12 @@ async def _rows(repository: Repository[Any], id: str) -> Sequence[StreamRow]:
         raise _unfoldable(id, error) from error
 
 
-def _fold_on(repository: Repository[A], aggregate: A, rows: Sequence[StreamRow]) -> None:
+def fold_on(repository: Repository[A], aggregate: A, rows: Sequence[StreamRow]) -> None:
+    """Fold further events into an aggregate.
+
+    Raises:
+        InvalidAggregateState: The fold fails, by whatever its events or `apply` raise.
+    """
     try:
         aggregate._fold(repository._serializer.decode_stream(aggregate.id, rows))
     except Exception as error:

@@ -44,6 +44,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
         unread: Whether events and snapshots were left out, since some cannot be read at all.
         chained: How many events are in hash chains.
         unchained: How many are not, though they were stored after the first one that is.
+        erasures: How many times the payload of an event was replaced.
         findings: What is wrong, the gravest first.
     """
 
@@ -54,6 +55,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     unread: bool = False
     chained: int = 0
     unchained: int = 0
+    erasures: int = 0
     findings: tuple[Finding, ...]
 
     @property
@@ -97,7 +99,8 @@ async def verify(
     progress("structure", 1, 1)
     if _UNREADABLE.intersection(finding.kind for finding in found):
         return Verification(aggregate_types=tuple(repositories), unread=True, findings=found)
-    chains = Chains()
+    erasures = await store.backend.erasures.erasures()
+    chains = Chains(erasures)
     await chains.check(store.backend.chain, progress)
     if checkpoint is not None:
         await compare(store.backend.chain, checkpoint, chains.tally, progress)
@@ -114,6 +117,7 @@ async def verify(
         foreign=snapshots.foreign,
         chained=chains.chained,
         unchained=chains.unchained,
+        erasures=len(erasures),
         findings=(
             *found,
             *chains.tally.findings(),

@@ -17,6 +17,7 @@ from hitherto.cli.check import check
 from hitherto.cli.complaints import complaint
 from hitherto.cli.completion import completion
 from hitherto.cli.demo import demo
+from hitherto.cli.erase import erase, erasures
 from hitherto.cli.export import export
 from hitherto.cli.forget import forget
 from hitherto.cli.health import health
@@ -49,6 +50,8 @@ app.command(replay_diff)
 app.command(check)
 app.command(health)
 app.command(forget)
+app.command(erase)
+app.command(erasures)
 app.command(archive)
 app.command(restore)
 app.command(completion)

@@ -14,6 +14,7 @@ from hitherto.application.chain.signed import SignedCheckpoint, opened
 from hitherto.application.verifying import Verification
 from hitherto.application.verifying import verify as verify_store
 from hitherto.cli.loading import Kind, load_all
+from hitherto.cli.options import AsJson, Schema, Url
 from hitherto.cli.printing import print_json, say, show_findings
 from hitherto.cli.progress import bars
 from hitherto.connect import Settings
@@ -21,14 +22,14 @@ from hitherto.infrastructure.urls import without_password
 
 
 def verify(
-    url: str | None = None,
+    url: Url = None,
     *,
     aggregates: Annotated[Sequence[str], Parameter(negative="", show_default=False)] = (),
-    schema: str = "public",
+    schema: Schema = "public",
     sample: int | None = None,
     checkpoint: Annotated[Path | None, Parameter(show_default=False)] = None,
     public_key: Annotated[Path | None, Parameter(show_default=False)] = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Look whether all that a store holds is as it should be; change nothing.
 
@@ -46,20 +47,14 @@ def verify(
 
     Parameters
     ----------
-    url:
-        The store's URL; by default DATABASE_URL, else sqlite:///hitherto.db.
     aggregates:
         An aggregate, as MODULE:NAME, or all those of a MODULE. It may be given several times.
-    schema:
-        The PostgreSQL schema that holds the tables.
     sample:
         How many snapshots of each kind to compare, drawn at random; by default all.
     checkpoint:
         The file with a signed checkpoint.
     public_key:
         The file with the public key of who signed it.
-    as_json:
-        Print the result as JSON.
     """
     sealed = _opened(checkpoint, public_key)
     kinds = load_all(aggregates)
@@ -122,6 +117,8 @@ def _tell(
     if result.chained:
         say(console, f"Events in hash chains: {result.chained:,}")
         say(console, f"Events stored since without a hash: {result.unchained:,}")
+    if result.erasures:
+        say(console, f"Payloads replaced, see `hitherto erasures`: {result.erasures:,}", "yellow")
     if sealed is not None and not result.unread:
         say(console, f"Compared with what was sealed up to position {sealed.position:,}")
     show_findings(console, result.findings, remedies=True)

@@ -6,7 +6,15 @@ from datetime import datetime
 from hitherto.application.alongside import Alongside, Timer
 from hitherto.application.findings import Finding
 from hitherto.application.health import Health, Usage
-from hitherto.application.ports import Archive, Backend, Chain, Checkpoints, Looking, PersonalData
+from hitherto.application.ports import (
+    Archive,
+    Backend,
+    Chain,
+    Checkpoints,
+    Erasures,
+    Looking,
+    PersonalData,
+)
 from hitherto.application.records import Append, LogPage, PlacedEvent, Snapshot, StoredEvent, Stream
 
 
@@ -44,6 +52,11 @@ class Decorator:
     def archive(self) -> Archive:
         """See `Backend.archive`."""
         return self.backend.archive
+
+    @property
+    def erasures(self) -> Erasures:
+        """See `Backend.erasures`."""
+        return self.backend.erasures
 
     async def open(self) -> None:
         """See `EventStore.open`."""

@@ -12,7 +12,7 @@ from hitherto.application.alongside import Alongside, Timer
 from hitherto.application.health import BreakerState, Health, Usage
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.logging import log_event
-from hitherto.application.ports import Archive, Backend, Chain, Looking, PersonalData
+from hitherto.application.ports import Archive, Backend, Chain, Erasures, Looking, PersonalData
 from hitherto.application.records import Append, LogPage, PlacedEvent, Snapshot, StoredEvent, Stream
 from hitherto.errors import (
     AggregateError,
@@ -26,6 +26,7 @@ from hitherto.infrastructure.breaker import Breaker
 from hitherto.infrastructure.chaining import ResilientChain
 from hitherto.infrastructure.deadline import Deadline
 from hitherto.infrastructure.decorator import Decorator
+from hitherto.infrastructure.erasures import ResilientErasures
 from hitherto.infrastructure.looking import ResilientLooking
 from hitherto.infrastructure.personal import ResilientPersonal
 
@@ -92,6 +93,11 @@ class Resilient(Decorator):
     def archive(self) -> Archive:
         """See `Backend.archive`."""
         return ResilientArchive(self.backend.archive, self._call)
+
+    @property
+    def erasures(self) -> Erasures:
+        """See `Backend.erasures`."""
+        return ResilientErasures(self.backend.erasures, self._call)
 
     async def append(
         self, appends: Sequence[Append], *, alongside: Alongside | None = None

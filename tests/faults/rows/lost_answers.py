@@ -106,10 +106,11 @@ class _Lane:
         """What the sender saves: an account, perhaps with a past, or two of them."""
         accounts = Repository(self._sender, Account)
         account, beside = Account(name), Account(f"{name}-beside")
-        await accounts.exists(name)  # So that there is a connection to harm.
+        never = asyncio.Event()
+        await settled(partial(accounts.exists, name), never)  # A connection to harm.
         if self._random.random() < 0.5:
             account.move(1)
-            await accounts.save(account)
+            await settled(partial(accounts.save, account), never)
         account.move(*[2] * self._random.choice([1, 1, 1, 3, 3, MANY]))
         if self._random.random() < 0.7:
             return [account]
@@ -118,10 +119,11 @@ class _Lane:
 
     async def _rival(self, name: str) -> Save:
         """A save that was decided on the same version, at any store."""
-        accounts = Repository(self._random.choice([self._sender, *self._others]), Account)
-        account = (await accounts.load_many([name])).get(name) or Account(name)
+        known = await Repository(self._others[0], Account).load_many([name])
+        account = known.get(name) or Account(name)
         account.move(3)
-        return partial(accounts.save, account)
+        store = self._random.choice([self._sender, *self._others])
+        return partial(Repository(store, Account).save, account)
 
     async def _end(self, save: Save, *, after: float) -> str:
         """Save until it is known how that ended."""

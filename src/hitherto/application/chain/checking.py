@@ -1,8 +1,11 @@
 """Whether the stored hashes follow from the stored events."""
 
+from collections.abc import Sequence
+
 from hitherto.application.chain.links import Link, content_hash, event_hash
 from hitherto.application.findings import Kind, Tally
 from hitherto.application.ports import Chain
+from hitherto.application.ports.erasures import Erasure
 from hitherto.application.refolding import Progress
 from hitherto.application.selection import PAGE
 from hitherto.errors import EventSerializationFailed
@@ -15,9 +18,13 @@ class Chains:
         tally: What is wrong.
         chained: How many events have hashes.
         unchained: How many have none, though they were stored after the first one that has.
+
+    Args:
+        erasures: What the content of some events was replaced with, the oldest first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, erasures: Sequence[Erasure] = ()) -> None:
+        self._erased = {each.event_id: (each.data, each.metadata) for each in erasures}
         self.tally = Tally()
         self.chained = 0
         self.unchained = 0
@@ -53,7 +60,8 @@ class Chains:
         if link.content_hash is None or link.event_hash is None:
             self._add("chain-broken", link, "one of its two hashes is missing")
             return
-        if link.content_hash != _content_of(link):
+        told = self._erased.get(event.event_id)
+        if (event.data, event.metadata) != told and link.content_hash != _content_of(link):
             self._add("hash-mismatch", link)
         previous = None
         if before is not None and before.event.version == event.version - 1:

@@ -8,6 +8,7 @@ from hitherto.application.ports.archive import Archive
 from hitherto.application.ports.backend import Backend, Inspection
 from hitherto.application.ports.chain import Chain
 from hitherto.application.ports.checkpoints import Checkpoints
+from hitherto.application.ports.erasures import Erasures
 from hitherto.application.ports.event_store import EventStore, SnapshotStore
 from hitherto.application.ports.looking import Looking
 from hitherto.application.ports.personal import PersonalData, PersonalKeys
@@ -20,6 +21,7 @@ __all__ = [
     "Checkpoints",
     "Clock",
     "Codec",
+    "Erasures",
     "EventStore",
     "IdFactory",
     "Inspection",

@@ -7,6 +7,7 @@ from hitherto.application.findings import Finding
 from hitherto.application.ports.archive import Archive
 from hitherto.application.ports.chain import Chain
 from hitherto.application.ports.checkpoints import Checkpoints
+from hitherto.application.ports.erasures import Erasures
 from hitherto.application.ports.event_store import EventStore, SnapshotStore
 from hitherto.application.ports.looking import Looking
 from hitherto.application.ports.personal import PersonalData
@@ -33,6 +34,7 @@ class Backend(EventStore, SnapshotStore, Inspection, Protocol):
         chain: The hashes of its events.
         personal: The keys of personal fields.
         archive: Moves closed aggregates aside.
+        erasures: Replaces payloads that must go.
     """
 
     @property
@@ -58,4 +60,9 @@ class Backend(EventStore, SnapshotStore, Inspection, Protocol):
     @property
     def archive(self) -> Archive:
         """Moves closed aggregates aside."""
+        ...
+
+    @property
+    def erasures(self) -> Erasures:
+        """Replaces payloads that must go."""
         ...

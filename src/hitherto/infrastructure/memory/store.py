@@ -30,6 +30,7 @@ from hitherto.errors import EventStoreUnavailable, InvalidInput
 from hitherto.infrastructure.memory.archive import MemoryArchive
 from hitherto.infrastructure.memory.chain import MemoryChain
 from hitherto.infrastructure.memory.checkpoints import MemoryCheckpoints
+from hitherto.infrastructure.memory.erasures import MemoryErasures
 from hitherto.infrastructure.memory.handlers import run
 from hitherto.infrastructure.memory.inspecting import inspect
 from hitherto.infrastructure.memory.looking import MemoryLooking
@@ -49,6 +50,7 @@ class MemoryStore:
         chain: The hashes of its events.
         personal: The keys of personal fields.
         archive: Moves closed aggregates aside.
+        erasures: Replaces payloads that must go.
     """
 
     def __init__(self) -> None:
@@ -65,6 +67,7 @@ class MemoryStore:
         self.chain = MemoryChain(self._log, self._streams)
         self.personal = MemoryPersonal(self._snapshots, self._texts)
         self.archive = MemoryArchive(self._streams)
+        self.erasures = MemoryErasures(self._by_id, self._replace, self._snapshots)
 
     def _texts(self) -> Iterator[tuple[TextPlace, str]]:
         """All that is stored as text, with its place."""
@@ -295,6 +298,11 @@ class MemoryStore:
             if (content_hash := hashes[event.event_id]) is not None:
                 self.chain.extend(event, content_hash)
         self._waiters.wake()
+
+    def _replace(self, event: StoredEvent) -> None:
+        self._log[event.position - 1] = event
+        self._by_id[event.event_id] = event
+        self._streams[event.aggregate_id][event.version - 1] = event
 
     def _last(self, append: Append) -> StoredEvent:
         version = append.expected_version + len(append.events)

@@ -360,7 +360,10 @@ FROM (VALUES ('event_store', 'refuse_change', 'UPDATE', 16 + 1),
              ('event_store', 'register_append', 'INSERT', 4),
              ('event_archive', 'refuse_change', 'UPDATE', 16 + 1),
              ('event_archive', 'refuse_change', 'DELETE', 8 + 1),
-             ('event_archive', 'refuse_change', 'TRUNCATE', 32))
+             ('event_archive', 'refuse_change', 'TRUNCATE', 32),
+             ('event_erasures', 'refuse_change', 'UPDATE', 16 + 1),
+             ('event_erasures', 'refuse_change', 'DELETE', 8 + 1),
+             ('event_erasures', 'refuse_change', 'TRUNCATE', 32))
     AS wanted (relation, name, operation, bits)
 WHERE NOT EXISTS (
     SELECT FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid

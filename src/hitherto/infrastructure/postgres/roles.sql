@@ -38,6 +38,7 @@ ALTER FUNCTION {schema}.append_together OWNER TO {owner};
 ALTER FUNCTION {schema}.await_appends OWNER TO {owner};
 ALTER FUNCTION {schema}.archive_events OWNER TO {owner};
 ALTER FUNCTION {schema}.restore_events OWNER TO {owner};
+ALTER FUNCTION {schema}.erase_event OWNER TO {owner};
 ALTER TABLE {schema}.projection_generations OWNER TO {owner};
 ALTER TABLE {schema}.projection_checkpoints OWNER TO {owner};
 ALTER TABLE {schema}.projection_workers OWNER TO {owner};
@@ -45,6 +46,7 @@ ALTER TABLE {schema}.projection_parked_events OWNER TO {owner};
 ALTER TABLE {schema}.projection_documents OWNER TO {owner};
 ALTER TABLE {schema}.handled_messages OWNER TO {owner};
 ALTER TABLE {schema}.process_timers OWNER TO {owner};
+ALTER TABLE {schema}.event_erasures OWNER TO {owner};
 ALTER TABLE {schema}.personal_keys OWNER TO {owner};
 ALTER FUNCTION {schema}.projection_lock OWNER TO {owner};
 ALTER FUNCTION {schema}.attend_projection OWNER TO {owner};
@@ -57,14 +59,15 @@ REVOKE ALL ON {schema}.hitherto_migrations, {schema}.event_store, {schema}.event
     {schema}.projection_generations, {schema}.projection_checkpoints,
     {schema}.projection_workers, {schema}.projection_parked_events,
     {schema}.projection_documents, {schema}.handled_messages, {schema}.process_timers,
-    {schema}.personal_keys
+    {schema}.personal_keys, {schema}.event_erasures
     FROM PUBLIC, {writer}, {reader};
-REVOKE ALL ON SEQUENCE {schema}.event_store_global_position_seq FROM PUBLIC, {writer}, {reader};
+REVOKE ALL ON SEQUENCE {schema}.event_store_global_position_seq,
+    {schema}.event_erasures_erasure_number_seq FROM PUBLIC, {writer}, {reader};
 REVOKE ALL ON FUNCTION {schema}.refuse_change, {schema}.register_append,
     {schema}.registered_appends, {schema}.read_watermark, {schema}.append_events,
     {schema}.append_together, {schema}.append_alongside, {schema}.chain_event,
     {schema}.await_appends, {schema}.archive_events, {schema}.restore_events,
-    {schema}.attend_projection, {schema}.advance_projection, {schema}.projection_lock
+    {schema}.erase_event, {schema}.attend_projection, {schema}.advance_projection, {schema}.projection_lock
     FROM PUBLIC, {writer}, {reader};
 
 -- The reader reads, the log up to its watermark and the views too; with the keys, personal fields.
@@ -72,7 +75,8 @@ GRANT USAGE ON SCHEMA {schema} TO {writer}, {reader};
 GRANT SELECT ON {schema}.hitherto_migrations, {schema}.event_store, {schema}.event_archive,
     {schema}.event_store_and_archive, {schema}.aggregate_snapshots,
     {schema}.projection_generations, {schema}.projection_checkpoints,
-    {schema}.projection_parked_events, {schema}.projection_documents, {schema}.personal_keys
+    {schema}.projection_parked_events, {schema}.projection_documents, {schema}.personal_keys,
+    {schema}.event_erasures
     TO {writer}, {reader};
 GRANT SELECT ON SEQUENCE {schema}.event_store_global_position_seq TO {writer}, {reader};
 GRANT EXECUTE ON FUNCTION {schema}.registered_appends, {schema}.read_watermark
@@ -88,8 +92,8 @@ GRANT EXECUTE ON FUNCTION {schema}.append_events, {schema}.append_together,
     {schema}.advance_projection
     TO {writer};
 GRANT INSERT, UPDATE ON {schema}.aggregate_snapshots TO {writer};
--- It archives nothing: that is the owner's, and of whom the owner grants archive_events and
--- restore_events, after this script, which revokes it.
+-- It archives and erases nothing: that is the owner's, and of whom the owner grants archive_events,
+-- restore_events and erase_event, after this script, which revokes it.
 -- It makes keys, and destroys none: to forget is the owner's.
 GRANT INSERT (subject, number, key) ON {schema}.personal_keys TO {writer};
 GRANT INSERT, UPDATE ON {schema}.projection_generations TO {writer};

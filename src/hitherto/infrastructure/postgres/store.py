@@ -29,6 +29,7 @@ from hitherto.infrastructure.postgres.archive import PostgresArchive
 from hitherto.infrastructure.postgres.chain import PostgresChain
 from hitherto.infrastructure.postgres.checkpoints import PostgresCheckpoints
 from hitherto.infrastructure.postgres.connections import Connections, once_more
+from hitherto.infrastructure.postgres.erasures import PostgresErasures
 from hitherto.infrastructure.postgres.errors import reading
 from hitherto.infrastructure.postgres.health import look
 from hitherto.infrastructure.postgres.importing import Importer
@@ -64,6 +65,7 @@ class PostgresStore:
         chain: The hashes of its events.
         personal: The keys of personal fields.
         archive: Moves closed aggregates aside.
+        erasures: Replaces payloads that must go.
 
     Raises:
         ConfigurationError: The schema's name cannot be used.
@@ -91,6 +93,7 @@ class PostgresStore:
         self.chain = PostgresChain(self._connections, self._schema)
         self.personal = PostgresPersonal(self._connections, self._schema)
         self.archive = PostgresArchive(self._connections, self._schema)
+        self.erasures = PostgresErasures(self._connections, self._schema)
         self._watermarks = Watermarks(self._connections, self._sql, listening or None)
         self._announcer = Announcer(self._connections, self._sql, self._watermarks.learn)
         appended = self._announcer.appended

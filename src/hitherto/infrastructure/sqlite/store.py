@@ -36,6 +36,7 @@ from hitherto.infrastructure.sqlite.archive import SqliteArchive
 from hitherto.infrastructure.sqlite.chain import SqliteChain
 from hitherto.infrastructure.sqlite.checkpoints import SqliteCheckpoints
 from hitherto.infrastructure.sqlite.connections import Connections, problems
+from hitherto.infrastructure.sqlite.erasures import SqliteErasures
 from hitherto.infrastructure.sqlite.inspecting import inspect
 from hitherto.infrastructure.sqlite.looking import SqliteLooking
 from hitherto.infrastructure.sqlite.personal import SqlitePersonal
@@ -70,6 +71,7 @@ class SqliteStore:
         chain: The hashes of its events.
         personal: The keys of personal fields.
         archive: Moves closed aggregates aside.
+        erasures: Replaces payloads that must go.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class SqliteStore:
         self.chain = SqliteChain(self._connections)
         self.personal = SqlitePersonal(self._connections)
         self.archive = SqliteArchive(self._connections)
+        self.erasures = SqliteErasures(self._connections)
 
     async def open(self) -> None:
         """See `EventStore.open`."""

@@ -7,6 +7,7 @@ from hitherto.testing.store_contract.appends import AppendContract, GroupContrac
 from hitherto.testing.store_contract.archiving import ArchiveContract
 from hitherto.testing.store_contract.chains import ChainContract
 from hitherto.testing.store_contract.content import ContentContract
+from hitherto.testing.store_contract.erasing import EraseContract
 from hitherto.testing.store_contract.imports import ImportContract
 from hitherto.testing.store_contract.inspection import InspectionContract
 from hitherto.testing.store_contract.lifecycle import LifecycleContract
@@ -38,6 +39,7 @@ class StoreContract(
     LookingContract,
     ChainContract,
     ArchiveContract,
+    EraseContract,
     LifecycleContract,
 ):
     """What every backend must do.
