@@ -274,6 +274,22 @@ class PersonalContract:
         with pytest.raises(EventSerializationFailed, match="'bob' cannot be decrypted"):
             await Repository(other, Person).load("other")
 
+    @pytest.mark.parametrize("sealed", ["AAAA", 7])
+    async def test_a_value_that_cannot_be_opened_keeps_nobody_from_the_others(
+        self, store: Store, backend: Backend, sealed: Any
+    ) -> None:
+        """Verify tells of that event alone, and its neighbours can be forgotten."""
+        fields = await self._old_event(store)
+        fields["full_name"]["hitherto.personal"]["sealed"] = sealed
+        await backend.append([_append("changed", json.dumps(fields))])
+        people = await self._filled(store)
+        (found,) = (await verify(store, [Person])).findings
+        assert (found.kind, found.places[0].aggregate_id) == ("event-undecodable", "changed")
+        with pytest.raises(EventSerializationFailed):
+            await people.history("changed")
+        forgotten = await forget(store, "ada")
+        assert (forgotten.keys, forgotten.left, forgotten.searched) == (1, (), True)
+
     async def test_keys_that_are_missing_are_told(
         self, store: Store, backend: Backend, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -294,7 +310,7 @@ class PersonalContract:
         assert (await Repository(copy, Person, snapshot_every=None).history("ada"))[
             0
         ].event.name == "[redacted]"
-        assert "personal_keys_missing subjects=1" in caplog.text
+        assert "personal_keys_missing keys=1" in caplog.text
 
     async def test_keys_may_be_kept_elsewhere(self, backend: Backend) -> None:
         """Then none is in the store."""

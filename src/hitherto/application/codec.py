@@ -8,7 +8,7 @@ from uuid import uuid5
 import msgspec
 from msgspec.structs import replace
 
-from hitherto.application.personal import MARK, check_no_envelope, enclosed
+from hitherto.application.personal import MARK, check_no_envelope, enclosed, envelopes
 from hitherto.application.ports import Codec
 from hitherto.application.records import StoredEvent, StreamRow
 from hitherto.application.upcasting import decoders_of
@@ -203,6 +203,8 @@ class Serializer(Generic[E]):
         if stored.aggregate_type != self.definition.aggregate_type:
             check_aggregate_type(self.definition, stored.aggregate_id, stored.aggregate_type)
         try:
+            if MARK in stored.data and envelopes(stored.data):
+                raise ValueError("a value about a person cannot be decrypted: it was changed")
             event = self._decoders[stored.event_type, stored.schema_version](stored.data)
         except (KeyError, ValueError, RecursionError) as error:
             raise self._failed(

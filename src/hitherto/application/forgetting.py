@@ -15,6 +15,7 @@ from hitherto.application.selection import PAGE
 from hitherto.application.store import Store
 from hitherto.domain.identifiers import check_identifier
 from hitherto.domain.personal import REDACTED
+from hitherto.errors import EventSerializationFailed
 
 _TELLING, _TELLING_NUMBER = 3, 6
 """A shorter text, or number, says nothing about where it stands."""
@@ -149,7 +150,10 @@ class _Concerned:
         """The fields of a stored event that are about the subject."""
         if MARK not in event.data:
             return ()
-        found = envelopes(event.data).items()
+        try:
+            found = envelopes(event.data).items()
+        except EventSerializationFailed:  # Somebody has changed it; nobody can read it.
+            return ()
         own = {name: each for name, each in found if each.subject == self._subject}
         self.keys.update(each.key for each in own.values() if each.sealed)
         return list(own)
@@ -158,9 +162,10 @@ class _Concerned:
         self.events += 1
         self.aggregates.add(event.aggregate_id)
         self.event_types.add(event.event_type)
-        fields: dict[str, Any] = msgspec.json.decode(event.data)
-        for name in names:
-            self.texts.update(telling(fields[name]))
+        if not self._names(event):  # It could be opened.
+            fields: dict[str, Any] = msgspec.json.decode(event.data)
+            for name in names:
+                self.texts.update(telling(fields[name]))
 
 
 def telling(value: Any) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,7 @@ from hitherto.application.records import (
     StoredEvent,
     Stream,
 )
+from hitherto.errors import EventSerializationFailed
 from hitherto.infrastructure.ciphers import (
     Ciphers,
     ciphers_of,
@@ -151,12 +153,22 @@ class Sealing(Decorator):
         return LogPage(events=await self.opened(page.events), checkpoint=page.checkpoint)
 
     async def opened(self, events: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
-        """Stored events, their personal fields open, or redacted where the key is gone."""
+        """Stored events, their personal fields open, or redacted where the key is gone.
+
+        One that cannot be opened stays as it is stored, and is decoded by nobody.
+        """
         sealed = [each.data for each in events if MARK in each.data]
         if not sealed:
             return events
         ciphers = await self._found(sealed)
-        return [opened_event(each, ciphers) if MARK in each.data else each for each in events]
+        return [self._opened(each, ciphers) if MARK in each.data else each for each in events]
+
+    def _opened(self, event: StoredEvent, ciphers: Ciphers) -> StoredEvent:
+        try:
+            return opened_event(event, ciphers)
+        except EventSerializationFailed as error:
+            log_event(self._logger, logging.WARNING, "personal_value_unreadable", error=str(error))
+            return event
 
     async def _opened_streams(self, streams: Sequence[Stream]) -> Sequence[Stream]:
         sealed = [row[3] for each in streams for row in each.events if MARK in row[3]]
@@ -176,19 +188,18 @@ class Sealing(Decorator):
 
     async def _found(self, texts: Iterable[str]) -> Ciphers:
         """The ciphers to open with."""
-        wanted = {
-            (each.subject, each.key)
-            for text in texts
-            for each in envelopes(text).values()
-            if each.sealed
-        }
+        wanted: set[tuple[str, int]] = set()
+        for text in texts:
+            with suppress(EventSerializationFailed):  # Whoever opens it tells that.
+                found = envelopes(text).values()
+                wanted |= {(each.subject, each.key) for each in found if each.sealed}
         if not wanted:
             return {}
-        found = ciphers_of(await self.keys.keys({subject for subject, _ in wanted}))
-        missing = wanted - found.keys()
+        there = ciphers_of(await self.keys.keys({subject for subject, _ in wanted}))
+        missing = wanted - there.keys()
         if missing:
-            log_event(self._logger, logging.WARNING, "personal_keys_missing", subjects=len(missing))
-        return {**dict.fromkeys(missing), **found}
+            log_event(self._logger, logging.WARNING, "personal_keys_missing", keys=len(missing))
+        return {**dict.fromkeys(missing), **there}
 
     @property
     def looking(self) -> Looking:
