@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from cyclopts import Parameter
 
-from hitherto import Adoption, ConfigurationError, Store, connect
+from hitherto import Adoption, ConfigurationError, InvalidInput, Store, connect
 from hitherto.application.adopting import InStep, LegacyTable, Mapped, adopt, compare
 from hitherto.cli import adopt_telling as telling
 from hitherto.cli.adopt_mapping import load_mapping
 from hitherto.cli.loading import Kind, load_one
+from hitherto.cli.options import AsJson, Schema, Url
 from hitherto.cli.progress import bars
 from hitherto.cli.projections.working import work
 from hitherto.connect import Settings
@@ -27,14 +28,14 @@ def adopt_table(
     aggregate: str,
     mapping: str,
     source: Annotated[str | None, Parameter(name="--from")] = None,
-    url: str | None = None,
-    schema: str = "public",
+    url: Url = None,
+    schema: Schema = "public",
     compare: Flag = False,
     capture: Literal["install", "run", "remove"] | None = None,
     until_caught_up: Flag = False,
     yes: Flag = False,
     show: int = 10,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Take the rows of an existing table over, an event for each, and keep both sides in step.
 
@@ -61,10 +62,6 @@ def adopt_table(
         MODULE:NAME.
     source:
         The URL of the table's database, PostgreSQL or SQLite; by default the store's.
-    url:
-        The store's URL; by default DATABASE_URL, else sqlite:///hitherto.db.
-    schema:
-        The PostgreSQL schema that holds the store's tables.
     compare:
         Only compare rows and aggregates.
     capture:
@@ -75,19 +72,25 @@ def adopt_table(
         With --capture remove: drop changes that are not taken over.
     show:
         Of how many rows to tell what is wrong.
-    as_json:
-        Print the result as JSON.
     """
     if compare and capture is not None:
         raise ConfigurationError("--compare and --capture are two commands: give one of them")
+    if until_caught_up and capture != "run":
+        raise ConfigurationError("--until-caught-up is for --capture run: give that, too")
+    if yes and capture != "remove":
+        raise ConfigurationError("--yes is for --capture remove: give that, too")
+    if show < 0:
+        raise InvalidInput(f"--show {show}: give at least 0")
     kind, adoption = load_one(aggregate), load_mapping(mapping)
     place = source or Settings.from_environment(url=url).url
     rows = legacy_table(place, table, key=adoption.key)
     may_migrate = capture is None and not compare
     store = connect(url, schema=schema, migrate=may_migrate)
     adopting = _Command(rows, kind, adoption, store, show=show)
-    if capture in {"install", "remove"}:
-        return asyncio.run(adopting.install() if capture == "install" else adopting.remove(yes))
+    if capture == "install":
+        return asyncio.run(adopting.install(as_json=as_json))
+    if capture == "remove":
+        return asyncio.run(adopting.remove(force=yes, as_json=as_json))
     if capture == "run":
         return asyncio.run(adopting.keep_in_step(catch_up=until_caught_up, as_json=as_json))
     run = adopting.compare if compare else adopting.adopt
@@ -136,16 +139,16 @@ class _Command:
         telling.tell_kept(both.capture.taken, written, *refused, as_json=as_json)
         return 1 if refused[0] or ending == "cancelled" else 0
 
-    async def install(self) -> int:
+    async def install(self, *, as_json: bool) -> int:
         async with self._opened():
             await self._table.install()
-        telling.tell_installed(self._table.name)
+        telling.tell_captured(self._table.name, captured=True, as_json=as_json)
         return 0
 
-    async def remove(self, force: bool) -> int:  # noqa: FBT001
+    async def remove(self, *, force: bool, as_json: bool) -> int:
         async with self._opened():
             await self._table.remove(force=force)
-        telling.tell_removed(self._table.name)
+        telling.tell_captured(self._table.name, captured=False, as_json=as_json)
         return 0
 
     @asynccontextmanager

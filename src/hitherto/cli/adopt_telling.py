@@ -69,15 +69,14 @@ def tell_kept(
     _refusals(console, refused, [Refusal(key=each.key, reason=each.reason) for each in places])
 
 
-def tell_installed(table: str) -> None:
-    """Tell that changes are captured."""
-    console = Console(highlight=False)
-    say(console, f"Each write to {table} is captured from now on.", "green")
-
-
-def tell_removed(table: str) -> None:
-    """Tell that changes are captured no more."""
-    say(Console(highlight=False), f"Writes to {table} are captured no more.", "green")
+def tell_captured(table: str, *, captured: bool, as_json: bool) -> None:
+    """Tell whether changes are captured from now on."""
+    if as_json:
+        print_json({"table": table, "captured": captured})
+    elif captured:
+        say(Console(highlight=False), f"Each write to {table} is captured from now on.", "green")
+    else:
+        say(Console(highlight=False), f"Writes to {table} are captured no more.", "green")
 
 
 def _refusals(console: Console, count: int, refusals: Sequence[Refusal]) -> None:

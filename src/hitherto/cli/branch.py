@@ -2,18 +2,20 @@
 
 import asyncio
 from pathlib import Path
+from urllib.parse import quote
 
 from rich.console import Console
 
 from hitherto import connect
 from hitherto.application.moving.files import check_new
 from hitherto.application.times import position_told
+from hitherto.cli.options import Schema
 from hitherto.cli.printing import say
 from hitherto.cli.progress import bars
 from hitherto.infrastructure.sqlite.branching import branch as branch_store
 
 
-def branch(url: str, file: Path, *, until: str | None = None, schema: str = "public") -> None:
+def branch(url: str, file: Path, *, until: str | None = None, schema: Schema = "public") -> None:
     """Copy a store, as it was at some point, into a new SQLite file: to look for a bug in peace.
 
     Events keep their ids, versions, times and positions. Snapshots are left out, and made again
@@ -30,13 +32,12 @@ def branch(url: str, file: Path, *, until: str | None = None, schema: str = "pub
     until:
         Copy up to this POSITION, or up to the last event that was stored at or before this TIME
         (ISO 8601, with a zone); by default all.
-    schema:
-        The PostgreSQL schema that holds the tables.
     """
     check_new(file)
     count = asyncio.run(_branch(url, schema, file, until))
+    made = f"sqlite:///{quote(str(file))}"
     console = Console(highlight=False)
-    say(console, f"sqlite:///{file} has {count:,} events, each at its position.", "green")
+    say(console, f"{made} has {count:,} events, each at its position.", "green")
 
 
 async def _branch(url: str, schema: str, file: Path, until: str | None) -> int:

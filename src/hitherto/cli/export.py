@@ -15,6 +15,7 @@ from hitherto import connect
 from hitherto.application.moving import Exported, Filter, export_log, writing
 from hitherto.application.moving.files import Write
 from hitherto.application.times import position_told
+from hitherto.cli.options import Schema, Url
 from hitherto.cli.printing import say
 from hitherto.cli.progress import bars
 
@@ -22,7 +23,7 @@ _Several = Annotated[Sequence[str], Parameter(negative="", show_default=False)]
 
 
 def export(
-    url: str | None = None,
+    url: Url = None,
     *,
     to: Annotated[str, Parameter(allow_leading_hyphen=True)],
     event_types: Annotated[_Several, Parameter(name="--type")] = (),
@@ -31,7 +32,7 @@ def export(
     after: str = "0",
     until: str | None = None,
     positions: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-    schema: str = "public",
+    schema: Schema = "public",
 ) -> None:
     """Write a store's events into a file, as they are stored, in one canonical form.
 
@@ -45,8 +46,6 @@ def export(
 
     Parameters
     ----------
-    url:
-        The store's URL; by default DATABASE_URL, else sqlite:///hitherto.db.
     to:
         The file, which must not exist; - for stdout. What ends with .gz is packed, and what ends
         with .parquet is a Parquet file (pip install 'hitherto[parquet]').
@@ -62,8 +61,6 @@ def export(
         Only events up to this POSITION, or those stored up to this TIME.
     positions:
         Write the events' positions too.
-    schema:
-        The PostgreSQL schema that holds the tables.
     """
     wanted = Filter(
         event_types=tuple(event_types),

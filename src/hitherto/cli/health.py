@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import Iterator
-from typing import Annotated
 
 import msgspec
-from cyclopts import Parameter
 from rich.console import Console
 
 from hitherto import Health, connect
+from hitherto.cli.options import AsJson, Schema, Url
 from hitherto.cli.printing import print_json, say
 from hitherto.connect import Settings
 from hitherto.errors import EventStoreError
@@ -18,24 +17,15 @@ _STYLES = {"healthy": "green", "degraded": "yellow", "unhealthy": "red"}
 
 
 def health(
-    url: str | None = None,
+    url: Url = None,
     *,
-    schema: str = "public",
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    schema: Schema = "public",
+    as_json: AsJson = False,
 ) -> int:
     """Tell whether a store can serve, and what is wrong with it; make and change nothing.
 
     The exit status is 0 if it serves, and 1 if it does not, be it that it cannot be reached or
     that its tables are missing or old.
-
-    Parameters
-    ----------
-    url:
-        The store's URL; by default DATABASE_URL, else sqlite:///hitherto.db.
-    schema:
-        The PostgreSQL schema that holds the tables.
-    as_json:
-        Print the report as JSON.
     """
     where = without_password(Settings.from_environment(url=url).url)
     found = asyncio.run(_check(url, schema))

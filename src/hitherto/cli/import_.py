@@ -15,6 +15,7 @@ from rich.console import Console
 
 from hitherto import connect
 from hitherto.application.moving import Moved, check_file, import_file
+from hitherto.cli.options import AsJson, Schema, Url
 from hitherto.cli.printing import print_json, say
 from hitherto.cli.progress import bars
 from hitherto.connect import Settings
@@ -23,14 +24,15 @@ from hitherto.infrastructure.urls import without_password
 
 def import_(
     file: Annotated[str, Parameter(allow_leading_hyphen=True)],
-    url: str | None = None,
+    url: Url = None,
     *,
-    schema: str = "public",
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    schema: Schema = "public",
+    as_json: AsJson = False,
 ) -> None:
     """Store the events of a file that `hitherto export` has written, as they were.
 
-    They keep their ids, versions and times; each gets a new position at the end of the log:
+    They keep their ids, versions and times; each gets a new position at the end of the log. The
+    store's tables are made if there are none:
 
         hitherto import shop.jsonl.gz sqlite:///shop.db
 
@@ -43,13 +45,6 @@ def import_(
     file:
         The file, of any kind that the export writes; - for stdin, which is kept in a temporary
         file.
-    url:
-        The store's URL; by default DATABASE_URL, else sqlite:///hitherto.db. Its tables are made
-        if there are none.
-    schema:
-        The PostgreSQL schema that holds the tables.
-    as_json:
-        Print the result as JSON.
     """
     where = without_password(Settings.from_environment(url=url).url)
     with _kept(file) as path:

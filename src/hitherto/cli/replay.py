@@ -12,6 +12,7 @@ from hitherto import Repository, connect
 from hitherto.application.replaying import Replayed
 from hitherto.application.replaying import replay as replay_events
 from hitherto.cli.loading import Kind, load_one
+from hitherto.cli.options import AsJson, Schema, Url
 from hitherto.cli.printing import print_json, say, show_findings
 from hitherto.cli.progress import bars
 
@@ -20,11 +21,11 @@ def replay(
     aggregate: str,
     /,
     *,
-    url: str | None = None,
+    url: Url = None,
     ids: Annotated[Sequence[str], Parameter(name="--id", negative="", show_default=False)] = (),
-    schema: str = "public",
+    schema: Schema = "public",
     dry_run: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Fold aggregates from their events again, and replace the snapshots that are of no use.
 
@@ -40,16 +41,10 @@ def replay(
     ----------
     aggregate:
         The aggregate, as MODULE:NAME.
-    url:
-        The store's URL; by default DATABASE_URL, else sqlite:///hitherto.db.
     ids:
         One aggregate's id. It may be given several times; by default all of the kind.
-    schema:
-        The PostgreSQL schema that holds the tables.
     dry_run:
         Only compare.
-    as_json:
-        Print the result as JSON.
     """
     kind = load_one(aggregate)
     result = asyncio.run(_replay(kind, url, schema, ids, dry_run=dry_run))

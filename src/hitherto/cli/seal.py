@@ -11,6 +11,7 @@ from hitherto import ConfigurationError, connect
 from hitherto.application.chain.signed import Heads, SignedCheckpoint, Signer
 from hitherto.application.chain.signed import seal as seal_store
 from hitherto.application.store import utc_now
+from hitherto.cli.options import Schema, Url
 from hitherto.cli.printing import print_json, say
 from hitherto.cli.progress import bars
 
@@ -18,11 +19,11 @@ _File = Annotated[Path | None, Parameter(show_default=False)]
 
 
 def seal(
-    url: str | None = None,
+    url: Url = None,
     *,
     key: _File = None,
     make_key: _File = None,
-    schema: str = "public",
+    schema: Schema = "public",
 ) -> None:
     """Sign what the log has come to: a checkpoint to keep where the store's writers cannot reach.
 
@@ -37,14 +38,10 @@ def seal(
 
     Parameters
     ----------
-    url:
-        The store's URL; by default DATABASE_URL, else sqlite:///hitherto.db.
     key:
         The file with the private key, Ed25519 as PEM.
     make_key:
         Make a pair of keys: the private one in this file, the public one in FILE.pub.
-    schema:
-        The PostgreSQL schema that holds the tables.
     """
     if (key is None) == (make_key is None):
         raise ConfigurationError("give --key FILE to sign with, or --make-key FILE to make one")

@@ -174,6 +174,13 @@ def test_a_capture_is_installed_run_and_removed(capsys: pytest.CaptureFixture[st
     assert printed(capsys, *capture, "remove", "--yes") == ["Writes to users are captured no more."]
 
 
+def test_a_capture_is_told_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """That it is there, and that it is not."""
+    for word, captured in (("install", True), ("remove", False)):
+        lines = printed(capsys, *MAPPED, "--capture", word, "--json")
+        assert json.loads("".join(lines)) == {"table": "users", "captured": captured}
+
+
 def test_the_table_may_be_in_another_database(capsys: pytest.CaptureFixture[str]) -> None:
     """Than the store."""
     words = ["--from", "sqlite:///shop.db", "--url", "sqlite:///events.db"]
@@ -196,6 +203,9 @@ def test_the_table_may_be_in_another_database(capsys: pytest.CaptureFixture[str]
         (["--mapping", "people:Users", "--from", "sqlite:///no.db"], "there is no file 'no.db'"),
         (["--mapping", "people:Users", "--capture", "run"], "not captured: run `hitherto adopt`"),
         (["--mapping", "people:Users", "--compare", "--capture", "run"], "two commands"),
+        (["--mapping", "people:Users", "--until-caught-up"], "is for --capture run"),
+        (["--mapping", "people:Users", "--capture", "run", "--yes"], "is for --capture remove"),
+        (["--mapping", "people:Users", "--show", "-1"], "--show -1: give at least 0"),
     ],
 )
 def test_what_it_cannot_do_is_told(
