@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 from tests.acceptance.adopting import KINDS, PostgresWorld, World, made
 
-from hitherto import Adoption, Aggregate, Event, EventStoreError, InvalidInput, Repository, connect
+from hitherto import (
+    Adoption,
+    Aggregate,
+    ConfigurationError,
+    Event,
+    EventStoreError,
+    InvalidInput,
+    Repository,
+    connect,
+)
 from hitherto.application.adopting import InStep, Mapped, Row, adopt, compare
 from hitherto.infrastructure.legacy import legacy_table
 
@@ -175,6 +184,18 @@ async def test_a_date_that_python_does_not_know_is_told(value: str, postgres: Wo
         for read in (adopt(mapped), mapped.table.rows(["1"]), mapped.table.changes(9)):
             with pytest.raises(EventStoreError, match=r"notes holds a value .* set it right"):
                 await read
+
+
+@pytest.mark.parametrize("change", ["DROP TABLE {outbox}", "ALTER TABLE {table} DROP name"])
+async def test_what_is_lacking_is_not_taken_for_the_stores(change: str, postgres: World) -> None:
+    """The error tells of the table, and of its capture."""
+    table, outbox = place(postgres, "notes"), place(postgres, "hitherto_outbox_notes")
+    await postgres.execute(f"CREATE TABLE {table} (id int PRIMARY KEY, name text)")
+    async with Opened(postgres, "notes") as mapped:
+        await mapped.table.install()
+        await postgres.execute(change.format(table=table, outbox=outbox))
+        with pytest.raises(ConfigurationError, match=r"does not exist: .*--capture install"):
+            await mapped.table.changes(9)
 
 
 async def test_a_text_that_is_not_utf_8_is_told(tmp_path: Path) -> None:

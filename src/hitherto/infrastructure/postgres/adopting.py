@@ -20,6 +20,7 @@ from hitherto.infrastructure.adopting import (
     quoted,
 )
 from hitherto.infrastructure.postgres.connections import Connections
+from hitherto.infrastructure.postgres.errors import told
 from hitherto.infrastructure.sql import named_queries
 
 _KINDS = {
@@ -33,6 +34,27 @@ _KINDS = {
 _JSON = {"json", "jsonb"}
 _TABLES = {"r", "p"}  # ordinary and partitioned ones
 _DDL = "SET LOCAL lock_timeout = '10s'"
+_LACKING = (
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+)
+
+
+class _Connections(Connections):
+    """What is lacking is not the store's, and is told otherwise."""
+
+    @asynccontextmanager
+    async def session(self, *, bare: bool = False) -> AsyncGenerator[Any]:
+        async with super().session(bare=bare) as connection:
+            try:
+                yield connection
+            except _LACKING as error:
+                raise ConfigurationError(
+                    f"{self.where}: {told(error)}: rows are taken over by a role that may read "
+                    "them, changes by one that owns the table, after --capture install; if it was "
+                    "altered, start again"
+                ) from error
 
 
 class PostgresTable:
@@ -49,7 +71,7 @@ class PostgresTable:
         self.key = key
         self.columns: Sequence[str] = ()
         self._asked_for = table
-        self._connections = Connections(url, limit=4, timeout=10.0)
+        self._connections = _Connections(url, limit=4, timeout=10.0)
         self._types: dict[str, str] = {}
         self._generated: set[str] = set()
         self._oid = 0
