@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import asyncpg
+
 from hitherto.application.records import NewEvent, PlacedEvent
-from hitherto.errors import InvalidInput
+from hitherto.errors import InvalidInput, SchemaMismatch
 
 _COLUMNS = (
     "aggregate_id",
@@ -34,7 +36,8 @@ async def copy_events(
 async def copy_history(connection: Any, schema: str, events: Sequence[PlacedEvent]) -> None:
     """Insert events of a history, in this order.
 
-    Only who gives times of storing needs the right to: a store's own writers cannot choose them.
+    Raises:
+        SchemaMismatch: There are times of storing, which a store's own writers cannot choose.
     """
     columns: Sequence[str] = _COLUMNS
     rows: list[tuple[Any, ...]] = [
@@ -45,7 +48,13 @@ async def copy_history(connection: Any, schema: str, events: Sequence[PlacedEven
         now = await connection.fetchval("SELECT now()")
         columns = (*_COLUMNS, "created_at")
         rows = [(*row, event.stored_at or now) for row, event in zip(rows, events, strict=True)]
-    await _copy(connection, schema, columns, rows)
+    try:
+        await _copy(connection, schema, columns, rows)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise SchemaMismatch(
+            "this role may not tell when events were stored before: import as the owner of the "
+            f"tables, or as a superuser ({error})"
+        ) from error
 
 
 async def check_archive(
