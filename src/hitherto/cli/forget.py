@@ -93,8 +93,11 @@ def _tell(console: Console, found: Forgotten, *, dry_run: bool) -> None:
         say(console, "No text of theirs can be read that could be searched for.", "yellow")
     elif not found.left and not dry_run:
         say(console, "None of the texts stands in any table of the store any more.", "green")
-    if not found.left:
-        return
+    if found.left:
+        _tell_left(console, found, dry_run=dry_run)
+
+
+def _tell_left(console: Console, found: Forgotten, *, dry_run: bool) -> None:
     say(console, "The texts stand in" + (":" if dry_run else ", still:"), "yellow")
     for place in found.left[:_PLACES]:
         say(console, f"  {place.table}: {place.name} {place.key}")
