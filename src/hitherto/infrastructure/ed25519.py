@@ -5,6 +5,8 @@ Raises:
 """
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -78,11 +80,23 @@ def make_key(path: Path) -> tuple[Path, str]:
     private_pem = key.private_bytes(
         _PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(private_pem)
-    with public_path.open("xb") as file:
-        file.write(public.public_bytes(_PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
+    public_pem = public.public_bytes(_PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    with _made(public_path, public_pem, mode=0o644), _made(path, private_pem, mode=0o600):
+        pass
     return public_path, PublicKey(public).fingerprint
+
+
+@contextmanager
+def _made(path: Path, content: bytes, *, mode: int) -> Generator[None]:
+    """A new file; it is gone again if what follows fails."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        yield
+    except BaseException:
+        path.unlink()
+        raise
 
 
 def read_key(path: Path) -> PrivateKey:

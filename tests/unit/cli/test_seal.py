@@ -1,7 +1,9 @@
 """`hitherto seal`, and what `hitherto verify` says of what it has signed."""
 
 import asyncio
+import errno
 import json
+import os
 import stat
 import sys
 from collections.abc import Sequence
@@ -81,6 +83,29 @@ def test_a_pair_of_keys_is_made(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["seal", "--make-key", "key"]) == 1
     assert not Path("key").exists()
     assert before
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_half_a_pair_of_keys_is_not_left(
+    failing: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the disk is full, it can be tried again."""
+    handles: list[int] = []
+    fdopen = os.fdopen
+
+    def full(handle: int, mode: str) -> Any:
+        handles.append(handle)
+        if len(handles) == failing:
+            os.close(handle)
+            raise OSError(errno.ENOSPC, "no space left")
+        return fdopen(handle, mode)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdopen", full)
+        assert run(["seal", "--make-key", "key"]) == 1
+    assert "no space left" in capsys.readouterr().err
+    assert list(Path().glob("key*")) == []
+    assert run(["seal", "--make-key", "key"]) == 0
 
 
 def test_a_sealed_store_is_sound_however_it_grows(capsys: pytest.CaptureFixture[str]) -> None:
