@@ -8,12 +8,10 @@
 See `hitherto.fastapi` for what FastAPI injects.
 """
 
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from hitherto.application.logging import log_event
 from hitherto.application.repository import Repository
 from hitherto.application.store import Store
 from hitherto.domain.aggregate import Aggregate
@@ -175,12 +173,11 @@ class Correlating:
 
 
 async def _tell(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HithertoError)  # noqa: S101
+    if not isinstance(error, HithertoError) or request.scope["type"] != "http":
+        raise error
     conditional = not {"if-match", "if-none-match"}.isdisjoint(request.headers.keys())
-    problem = problem_of(error, conditional=conditional)
+    store = await get_store(request)
+    problem = problem_of(error, store.logger, conditional=conditional)
     if problem is None:
         raise error
-    if problem.status >= 500:
-        logger: logging.Logger = request.app.state.hitherto.logger
-        log_event(logger, logging.WARNING, "request_unavailable", error=str(error))
     return Response(problem.body, problem.status, problem.headers)

@@ -45,3 +45,18 @@ def test_the_readme_shows_the_output_that_its_program_prints(tmp_path: Path) -> 
         cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     assert f"`{printed.stdout.strip()}`" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["fastapi", "django"])
+def test_what_a_page_shows_of_an_example_is_the_examples_own(name: str) -> None:
+    """But for a few lines that show what else there is."""
+    page = (ROOT / f"docs/how-to/use-with-{name}.md").read_text()
+    (example,) = (ROOT / "examples").glob(f"{name}_*")
+    code = "".join(path.read_text() for path in sorted(example.rglob("*.py")))
+    shown = re.findall(r"^```python no-run\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    foreign = [block for block in shown if block not in code]
+    assert [block.splitlines()[0] for block in foreign] == [
+        "async def as_user(user: CurrentUser) -> AsyncGenerator[None]:"
+        if name == "fastapi"
+        else '@override_settings(HITHERTO={"URL": "memory:"})'
+    ]

@@ -168,6 +168,7 @@ def check_end(service: Service) -> None:
     with ThreadPoolExecutor(writers) as pool:
         writing = [pool.submit(write, number) for number in range(writers)]
         while min(acknowledged) < 5:
+            assert not any(each.done() for each in writing), [each.exception() for each in writing]
             time.sleep(0.005)
         service.terminate()
         for each in writing:
@@ -188,7 +189,7 @@ def check_outage(service: Service) -> None:
         assert "127.0.0.1" not in str(answer.body)
     assert service.ask("GET", "/ops/readyz").status == 503
     assert service.ask("GET", "/ops/healthz").status == 200
-    assert "request_unavailable" in service.log
+    assert "request_failed status=503" in service.log
 
 
 def opened(service: Service, name: str, **headers: str) -> Answer:

@@ -16,12 +16,14 @@ from starlette.websockets import WebSocket
 from tests.unit.infrastructure.test_asgi import Answer, ask
 
 from hitherto import (
+    AggregateNotFound,
     ConfigurationError,
     EventSerializationFailed,
     EventStoreUnavailable,
     Repository,
     connect,
     current_metadata,
+    metadata_context,
 )
 from hitherto.fastapi import CurrentStore, IdempotencyKey, IfMatch, IfMatchRequired, repository
 from hitherto.starlette import idempotency_key_of, if_match, install
@@ -43,7 +45,7 @@ async def check(request: Request) -> PlainTextResponse:
 async def talk(websocket: WebSocket) -> None:
     await websocket.accept()
     await websocket.send_text(str(current_metadata().correlation_id))
-    await websocket.close()
+    await Repository(websocket.app.state.hitherto, Account).load("nobody")
 
 
 ROUTES = [Route("/fail", fail), Route("/name", name), Route("/check", check)]
@@ -106,7 +108,7 @@ async def test_a_request_is_named_and_its_name_told(app: Starlette) -> None:
 
 
 async def test_a_websocket_is_named(app: Starlette) -> None:
-    """As a request is."""
+    """As a request is; its errors are the server's to tell, for there is no status any more."""
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -116,7 +118,8 @@ async def test_a_websocket_is_named(app: Starlette) -> None:
         return {"type": "websocket.connect"}
 
     headers = [(b"x-correlation-id", b"talk-1")]
-    await app({"type": "websocket", "path": "/talk", "headers": headers}, receive, send)
+    with pytest.raises(AggregateNotFound):
+        await app({"type": "websocket", "path": "/talk", "headers": headers}, receive, send)
     assert sent[1]["text"] == "talk-1"
 
 
@@ -159,8 +162,16 @@ async def test_fastapi_injects_and_documents() -> None:
         install(each, connect("memory:"))
         each.get("/show")(show)
 
+    async def as_ann() -> AsyncGenerator[None]:
+        with metadata_context(actor="Ann"):
+            yield
+
     @app.get("/required")
     async def required(if_match: IfMatchRequired) -> None: ...
+
+    @app.get("/actor", dependencies=[Depends(as_ann)])
+    async def actor() -> str | None:
+        return current_metadata().actor
 
     headers = {"if-match": '"3"', "idempotency-key": '"k"'}
     first, again, elsewhere = [
@@ -169,6 +180,7 @@ async def test_fastapi_injects_and_documents() -> None:
     assert (first[0], elsewhere[0], first[2:]) == (True, True, ['"3"', "k"])
     assert first[1] == again[1] != elsewhere[1]
     assert status(await ask(app, "/required")) == (428, "PreconditionRequired")
+    assert (await ask(app, "/actor")).json == "Ann"
     shown = app.openapi()["paths"]["/show"]["get"]["parameters"]
     assert {(each["name"].lower(), each["in"]) for each in shown} == {
         ("if-match", "header"), ("idempotency-key", "header"),

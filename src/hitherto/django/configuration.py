@@ -3,6 +3,7 @@
 import inspect
 import logging
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
@@ -45,7 +46,7 @@ def connect_arguments() -> dict[str, Any]:
 
 
 def _made(key: str, value: Any) -> Any:
-    """The value, or what a dotted path leads to: an object, or an instance of a class."""
+    """The value, or what its dotted path leads to: an object, or an instance of a class."""
     if key == "INLINE":
         if isinstance(value, str):
             raise ConfigurationError("HITHERTO['INLINE'] is a str: give a list of dotted paths")
@@ -56,12 +57,17 @@ def _made(key: str, value: Any) -> Any:
 
 
 def _object(key: str, value: Any) -> Any:
-    if isinstance(value, str):
-        try:
-            value = import_string(value)
-        except ImportError as error:
-            raise ConfigurationError(f"HITHERTO[{key!r}]: {error}") from error
-    return value() if isinstance(value, type) else value
+    try:
+        return _named(value) if isinstance(value, str) else value
+    except ImportError as error:
+        raise ConfigurationError(f"HITHERTO[{key!r}]: {error}") from error
+
+
+@cache
+def _named(path: str) -> Any:
+    """What all stores of this process have in common: metrics must not be registered twice."""
+    found = import_string(path)
+    return found() if isinstance(found, type) else found
 
 
 def _database_url(alias: Any) -> str:
@@ -72,7 +78,8 @@ def _database_url(alias: Any) -> str:
         )
     database: Mapping[str, Any] = connections[alias].settings_dict
     options: Mapping[str, Any] = database["OPTIONS"]
-    if connections[alias].vendor != "postgresql" or "service" in options:
+    is_postgres = connections[alias].vendor == "postgresql"
+    if not is_postgres or not database["NAME"] or "service" in options:
         raise ConfigurationError(
             f"HITHERTO['DATABASE'] is {alias!r}, which is no PostgreSQL database with a NAME: give "
             "a URL in its place, such as sqlite:///events.db, a file of its own"

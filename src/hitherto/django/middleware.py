@@ -8,7 +8,6 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from hitherto.application.logging import log_event
 from hitherto.domain.metadata import metadata_context
 from hitherto.errors import HithertoError
 from hitherto.infrastructure.http import (
@@ -64,11 +63,9 @@ class HithertoMiddleware:
         if not isinstance(error, HithertoError):
             return None
         conditional = "If-Match" in request.headers or "If-None-Match" in request.headers
-        problem = problem_of(error, conditional=conditional)
+        problem = problem_of(error, _LOGGER, conditional=conditional)
         if problem is None:
             return None
-        if problem.status >= 500:
-            log_event(_LOGGER, logging.WARNING, "request_unavailable", error=str(error))
         return HttpResponse(problem.body, status=problem.status, headers=problem.headers)
 
 

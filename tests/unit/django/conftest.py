@@ -38,6 +38,7 @@ if not settings.configured:
                 "ENGINE": "django.db.backends.postgresql",
                 "OPTIONS": {"service": "shop"},
             },
+            "nameless": {"ENGINE": "django.db.backends.postgresql"},
             "file": {"ENGINE": "django.db.backends.sqlite3", "NAME": "/tmp/django/site.db"},
         },
     )

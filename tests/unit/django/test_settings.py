@@ -8,8 +8,9 @@ import pytest
 from django.core.checks import run_checks
 from django.test import override_settings
 
-from hitherto import Instrumentation, JsonCodec
+from hitherto import JsonCodec
 from hitherto.django.configuration import connect_arguments
+from hitherto.infrastructure.prometheus import PrometheusInstrumentation
 
 
 def arguments(**given: Any) -> dict[str, Any]:
@@ -32,18 +33,20 @@ def test_the_store_can_be_in_one_of_djangos_databases(alias: str, url: str) -> N
 
 
 def test_the_settings_are_connects_arguments() -> None:
-    """In capitals; objects may be named by dotted paths."""
+    """In capitals; objects may be named by dotted paths, and are made once."""
+    named = "hitherto.infrastructure.prometheus.PrometheusInstrumentation"
     found = arguments(
         URL="memory:",
         MAX_CONNECTIONS=5,
-        INSTRUMENTATION="hitherto.Instrumentation",
+        INSTRUMENTATION=named,
         CODEC=JsonCodec(),
         LOGGER="shop.events",
         CLOCK="hitherto.application.store.utc_now",
         INLINE=["tests.unit.django.views.Opened"],
     )
     assert (found["url"], found["max_connections"]) == ("memory:", 5)
-    assert type(found["instrumentation"]) is Instrumentation
+    assert type(found["instrumentation"]) is PrometheusInstrumentation
+    assert arguments(INSTRUMENTATION=named)["instrumentation"] is found["instrumentation"]
     assert type(found["codec"]) is JsonCodec
     assert found["logger"] is logging.getLogger("shop.events")
     assert found["clock"]().tzinfo is not None
@@ -67,6 +70,7 @@ def test_without_a_url_the_environment_decides(monkeypatch: pytest.MonkeyPatch) 
         ({"DATABASE": "other"}, "DATABASES has default, local"),
         ({"DATABASE": ["default"]}, "DATABASES has default, local"),
         ({"DATABASE": "file"}, "no PostgreSQL database"),
+        ({"DATABASE": "nameless"}, "no PostgreSQL database with a NAME"),
         ({"DATABASE": "service"}, "no PostgreSQL database with a NAME"),
         ({"URL": "sqlite:////tmp/django/../django/site.db"}, "the file of DATABASES['file']"),
         ({"URL": "memory:", "CODEC": "shop.Codec"}, "HITHERTO['CODEC']: No module named 'shop'"),

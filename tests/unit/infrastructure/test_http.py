@@ -1,12 +1,14 @@
 """What of hitherto HTTP tells, and what it takes from headers."""
 
 import json
+import logging
 from typing import Any
 
 import pytest
 from examples.fastapi_service.accounts import Account
 
 from hitherto import (
+    AggregateError,
     AggregateIDMismatch,
     AggregateLocked,
     AggregateNotFound,
@@ -32,6 +34,7 @@ from hitherto.infrastructure.http import (
     problem_of,
 )
 
+LOGGER = logging.getLogger("hitherto")
 SECRET = "postgresql://10.0.0.7:5432/shop"
 
 
@@ -51,6 +54,7 @@ def at_version(version: int) -> Account:
         (PreconditionFailed("a", '"3"', 5), 412, {"expected": '"3"', "actual": 5}),
         (InvalidInput("too long"), 422, {"detail": "too long"}),
         (InvalidAggregateState("closed"), 422, {"detail": "closed"}),
+        (AggregateError("closed for good"), 422, {"detail": "closed for good"}),
         (PreconditionRequired("say If-Match"), 428, {"detail": "say If-Match"}),
         (AggregateLocked("by process 7"), 503, {}),
         (EventStoreUnavailable(SECRET), 503, {}),
@@ -59,10 +63,10 @@ def at_version(version: int) -> Account:
     ids=lambda value: type(value).__name__,
 )
 def test_a_client_is_told_what_concerns_it(
-    error: HithertoError, status: int, told: dict[str, Any]
+    error: HithertoError, status: int, told: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As problem details, whose `error` programs can go by."""
-    problem = problem_of(error)
+    """As problem details, whose `error` programs can go by; the log has what it is not told."""
+    problem = problem_of(error, LOGGER)
     assert problem is not None
     body = json.loads(problem.body)
     assert (problem.status, body["status"], body["error"]) == (status, status, type(error).__name__)
@@ -72,6 +76,9 @@ def test_a_client_is_told_what_concerns_it(
     assert told.items() <= body.items()
     if status == 503 or isinstance(error, AggregateIDMismatch):
         assert str(error) not in body["detail"]
+        assert str(error) in caplog.text
+    else:
+        assert caplog.text == ""
 
 
 @pytest.mark.parametrize(
@@ -84,7 +91,7 @@ def test_a_client_is_told_what_concerns_it(
 )  # fmt: skip
 def test_what_concerns_no_client_is_no_problem_of_its(error: HithertoError) -> None:
     """It is the framework's plain 500."""
-    assert problem_of(error) is None
+    assert problem_of(error, LOGGER) is None
 
 
 @pytest.mark.parametrize(
@@ -99,14 +106,14 @@ def test_what_concerns_no_client_is_no_problem_of_its(error: HithertoError) -> N
 )
 def test_a_client_is_told_when_to_come_back(error: HithertoError, seconds: str | None) -> None:
     """Where that helps: as the breaker says, or soon."""
-    problem = problem_of(error)
+    problem = problem_of(error, LOGGER)
     assert problem is not None
     assert problem.headers.get("Retry-After") == seconds
 
 
 def test_a_conflict_of_a_conditional_request_is_its_precondition_that_failed() -> None:
     """Though the other writer came only after the check."""
-    problem = problem_of(AggregateVersionConflict("a", 3, 5), conditional=True)
+    problem = problem_of(AggregateVersionConflict("a", 3, 5), LOGGER, conditional=True)
     assert problem is not None
     assert (problem.status, json.loads(problem.body)["title"]) == (412, "Precondition Failed")
 

@@ -1,11 +1,13 @@
 """`Problem`: an error as a client is told of it, by RFC 9457."""
 
+import logging
 import math
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
+from hitherto.application.logging import log_event
 from hitherto.errors import (
     AggregateError,
     AggregateIDMismatch,
@@ -13,7 +15,6 @@ from hitherto.errors import (
     AggregateNotFound,
     AggregateVersionConflict,
     HithertoError,
-    InvalidAggregateState,
     InvalidInput,
     ProjectionBehind,
     Unavailable,
@@ -30,8 +31,8 @@ _STATUSES: dict[type[HithertoError], HTTPStatus] = {  # the first that fits
     AggregateIDMismatch: HTTPStatus.NOT_FOUND,
     AggregateVersionConflict: HTTPStatus.CONFLICT,
     InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
-    InvalidAggregateState: HTTPStatus.UNPROCESSABLE_ENTITY,
     AggregateLocked: HTTPStatus.SERVICE_UNAVAILABLE,
+    AggregateError: HTTPStatus.UNPROCESSABLE_ENTITY,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     ProjectionBehind: HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -59,20 +60,25 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
-def problem_of(error: HithertoError, *, conditional: bool = False) -> Problem | None:
+def problem_of(
+    error: HithertoError, logger: logging.Logger, *, conditional: bool = False
+) -> Problem | None:
     """What a client is told of an error; None: nothing, for it is one inside, a plain 500.
 
     Args:
         error: What was raised.
+        logger: Is told what the client is not.
         conditional: Whether the request has If-Match or If-None-Match: then a conflict is a
             precondition that failed.
     """
-    cls = _first(_STATUSES, error)
+    cls = next((cls for cls in _STATUSES if isinstance(error, cls)), None)
     if cls is None:
         return None
     status = _STATUSES[cls]
     if conditional and cls is AggregateVersionConflict:
         status = HTTPStatus.PRECONDITION_FAILED
+    if cls in _DETAILS:
+        log_event(logger, logging.WARNING, "request_failed", status=status.value, error=str(error))
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": status.phrase,
@@ -87,12 +93,6 @@ def problem_of(error: HithertoError, *, conditional: bool = False) -> Problem | 
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers.update(_retrying(error))
     return Problem(status=status.value, headers=headers, body=msgspec.json.encode(body))
-
-
-def _first(
-    classes: dict[type[HithertoError], HTTPStatus], error: HithertoError
-) -> type[HithertoError] | None:
-    return next((cls for cls in classes if isinstance(error, cls)), None)
 
 
 def _retrying(error: HithertoError) -> dict[str, str]:
