@@ -11,6 +11,7 @@
     │   ├── AggregateVersionConflict   another writer was first
     │   ├── AggregateNotFound          no event under this id
     │   ├── AggregateLocked            an open transaction holds the aggregate
+    │   ├── AggregateTombstoned        it was closed for good
     │   └── InvalidAggregateState      a decision or a fold that makes no sense
     ├── Unavailable                what is needed cannot be reached now
     │   ├── EventStoreUnavailable      the store; also an EventStoreError
@@ -101,6 +102,21 @@ class AggregateLocked(AggregateError):
     It has an uncommitted append of the same aggregate, or a row that an inline projection writes.
     Nothing of this append was written.
     """
+
+
+class AggregateTombstoned(AggregateError):
+    """The aggregate was closed for good, and takes no events any more; nothing was written.
+
+    Attributes:
+        aggregate_id: The aggregate.
+    """
+
+    def __init__(self, aggregate_id: str) -> None:
+        super().__init__(aggregate_id)
+        self.aggregate_id = aggregate_id
+
+    def __str__(self) -> str:
+        return f"{self.aggregate_id!r} was closed for good: its events can be read, none added"
 
 
 class InvalidAggregateState(AggregateError):

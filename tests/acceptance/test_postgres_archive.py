@@ -13,7 +13,13 @@ from tests.acceptance.test_postgres_cost import HOT, pages, plan
 from tests.acceptance.test_postgres_role_script import Made, made
 from tests.acceptance.turns import Turns, counted_turns
 
-from hitherto.errors import AggregateLocked, AggregateVersionConflict, SchemaMismatch
+from hitherto.application.ports.archive import Tombstone
+from hitherto.errors import (
+    AggregateLocked,
+    AggregateTombstoned,
+    AggregateVersionConflict,
+    SchemaMismatch,
+)
 from hitherto.infrastructure.chaining import Chained
 from hitherto.infrastructure.postgres import PostgresStore
 from hitherto.infrastructure.postgres.announcing import Announcer
@@ -37,6 +43,45 @@ async def admin(postgres_url: str) -> AsyncIterator[Any]:
     connection: Any = await asyncpg.connect(postgres_url)
     yield connection
     await connection.close()
+
+
+async def test_the_owner_closes_for_good_and_whom_it_grants_that(made: Made) -> None:
+    """The account bears the role's name; nobody can take it away."""
+    closed = Tombstone("a", "sold twice", "a clerk")
+    async with opened(made.login("writer"), made.schema) as store:
+        await store.append([an_append("a", count=3)])
+        with pytest.raises(SchemaMismatch, match="permission denied for function tombstone_agg"):
+            await store.archive.tombstone(closed)
+    async with opened(made.login("owner"), made.schema) as store:
+        assert await store.archive.tombstone(closed) == 3
+    async with opened(made.login("writer"), made.schema) as store:
+        (told,) = await store.archive.tombstones(["a"])
+        assert told.closed_by == f"a clerk ({made.schema}_owner_login)"
+        with pytest.raises(AggregateTombstoned):
+            await store.append([an_append("a", 3)])
+    for change in ("DELETE FROM {}", "UPDATE {} SET reason = ''", "TRUNCATE {}"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="never changed"):
+            await made.admin.execute(change.format(f"{made.schema}.aggregate_tombstones"))
+
+
+async def test_an_append_in_flight_is_waited_for_before_one_is_closed(
+    postgres_url: str, postgres_schema: str
+) -> None:
+    """It may not have seen the tombstone: what it writes is counted."""
+    async with (
+        opened(postgres_url, postgres_schema) as store,
+        writers(postgres_url, postgres_schema, 1) as (slow,),
+    ):
+        await store.append([an_append("a")])
+        await slow("BEGIN")
+        await slow.append("a", 1)
+        closing = asyncio.create_task(store.archive.tombstone(Tombstone("a", "it", "he")))
+        await asyncio.sleep(0.2)
+        assert not closing.done()
+        await slow("COMMIT")
+        assert await closing == 2
+        with pytest.raises(AggregateTombstoned):
+            await store.append([an_append("a", 2)])
 
 
 async def test_the_owner_archives_and_whom_it_grants_that(made: Made) -> None:

@@ -1,4 +1,4 @@
-"""`archive`: aggregates that are closed, moved aside; they can be read, and go on, as before."""
+"""Aggregates that are closed: `archive` moves them aside, `tombstone` lets them never go on."""
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -7,8 +7,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from hitherto.application.ports.archive import Tombstone
 from hitherto.application.refolding import Progress, each_of, in_silence
 from hitherto.application.repository import Repository
+from hitherto.application.validation import check_account
 from hitherto.domain.aggregate import Aggregate
 from hitherto.domain.identifiers import check_identifier
 from hitherto.errors import AggregateNotFound, InvalidInput
@@ -95,6 +97,36 @@ async def archive(
         run.result.events += sum(found.values())
         progress("aggregates", run.result.aggregates, None if chosen is None else len(chosen))
     return run.result
+
+
+async def tombstone(repository: Repository[Any], id: str, *, reason: str, closed_by: str) -> int:
+    """Close an aggregate for good: whoever appends to it is told `AggregateTombstoned` from now on.
+
+    Its events can be read as before. There is no way back; the store tells who has done it and why,
+    and done again it keeps the first account.
+
+    Args:
+        repository: Of which kind of aggregate, and in which store.
+        id: The aggregate.
+        reason: Why.
+        closed_by: Who.
+
+    Returns:
+        The version at which it will stay.
+
+    Raises:
+        AggregateLocked: It is closed, but a transaction that has appended stays open, and may have
+            written an event of it: do it again.
+        AggregateNotFound: It has no event, or is of another type.
+        EventStoreUnavailable: The store cannot be reached.
+        InvalidInput: There is no reason, or nobody who says so.
+        SchemaMismatch: On PostgreSQL: only the owner of the tables may, or who was granted it.
+    """
+    check_account(reason=reason, closed_by=closed_by)
+    if not await repository.exists(id):
+        raise AggregateNotFound(id, repository._type)
+    closed = Tombstone(id, reason, closed_by)
+    return await repository.store.backend.archive.tombstone(closed)
 
 
 class _Run:

@@ -11,6 +11,7 @@ from hitherto.application.ports.personal import TextPlace
 from hitherto.application.records import StoredEvent
 from hitherto.application.refolding import fold_on
 from hitherto.application.repository import Repository
+from hitherto.application.validation import check_account
 from hitherto.domain.identifiers import check_identifier
 from hitherto.domain.personal import REDACTED
 from hitherto.errors import AggregateNotFound, EventSerializationFailed, InvalidInput
@@ -83,7 +84,9 @@ async def erase(
     values = dict(values or {})
     names = tuple(dict.fromkeys([*fields, *values]))
     check_identifier("aggregate id", id)
-    _check(names, reason, erased_by)
+    check_account(reason=reason, erased_by=erased_by)
+    if not names:
+        raise InvalidInput("no field is named: name those that are to be erased")
     found, opened = await _read(repository, id, version)
     before = _flat(opened)
     if missing := [each for each in names if each not in before]:
@@ -119,14 +122,6 @@ async def erase(
         projections=tuple(sorted(views)),
         left=left,
     )
-
-
-def _check(names: Sequence[str], reason: str, erased_by: str) -> None:
-    if not names:
-        raise InvalidInput("no field is named: name those that are to be erased")
-    for name, text in (("reason", reason), ("erased_by", erased_by)):
-        if not text.strip() or "\0" in text:
-            raise InvalidInput(f"{name}={text!r}: say it, for those who ask years from now")
 
 
 async def _read(repository: Repository[Any], id: str, version: int) -> tuple[StoredEvent, ...]:

@@ -12,12 +12,16 @@ from hitherto.domain.identifiers import check_identifier, type_mismatch
 from hitherto.domain.upcasters import MAX_SCHEMA_VERSION
 from hitherto.errors import (
     AggregateError,
+    AggregateTombstoned,
     AggregateVersionConflict,
     InvalidInput,
 )
 
 MAX_VERSION = 2**31 - 1
 MAX_POSITION = 2**63 - 1
+
+TOMBSTONED = -1
+"""The version that an aggregate is at for appends, when it was closed for good."""
 
 StreamRow = tuple[int, str, int, str, str]
 """The narrow form of a stored event: version, event type, schema version, data, aggregate type."""
@@ -228,6 +232,8 @@ def refusal(append: Append, actual: int, actual_type: str | None) -> AggregateEr
     """The error for an append that lost against what the store holds."""
     if actual_type is not None and actual_type != append.aggregate_type:
         return type_mismatch(append.aggregate_id, actual_type, append.aggregate_type)
+    if actual == TOMBSTONED:
+        return AggregateTombstoned(append.aggregate_id)
     return AggregateVersionConflict(append.aggregate_id, append.expected_version, actual)
 
 
@@ -259,6 +265,17 @@ def divided(
         else:
             raise AggregateVersionConflict(event.aggregate_id, event.version - 1, head)
     return fresh, taken
+
+
+def check_open(fresh: Sequence[PlacedEvent], closed: Collection[str]) -> None:
+    """Refuse events of a history that are to be written to an aggregate that is closed for good.
+
+    Raises:
+        AggregateTombstoned: One is.
+    """
+    for event in fresh:
+        if event.aggregate_id in closed:
+            raise AggregateTombstoned(event.aggregate_id)
 
 
 def check_taken(

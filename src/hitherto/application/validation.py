@@ -13,10 +13,13 @@ from uuid import UUID
 
 import msgspec
 
+from hitherto.errors import InvalidInput
+
 MAX_DEPTH = 64
 
 _SAFE = (str, int, bool, type(None), bytes, UUID, timedelta, Enum, msgspec.UnsetType)
 _PLAIN = {str, int, bool, type(None), bytes, UUID}
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -134,3 +137,14 @@ def _mapping_parts(mapping: Mapping[Any, Any]) -> Iterable[tuple[str, Any]]:
     for index, (key, value) in enumerate(mapping.items()):  # Keys are nobody's business either.
         yield f" key {index}", key
         yield f"[{index}]", value
+
+
+def check_account(**texts: str) -> None:
+    """Refuse an account of what cannot be undone that does not say who or why, or cannot be stored.
+
+    Raises:
+        InvalidInput: The text that says so is named.
+    """
+    for name, text in texts.items():
+        if not text.strip() or _UNSTORABLE.search(text):
+            raise InvalidInput(f"{name}={text!r}: say it in plain text, for those who ask later")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hitherto.cli.adopt import adopt_table
-from hitherto.cli.archive import archive, restore
+from hitherto.cli.archive import archive, restore, tombstone
 from hitherto.cli.branch import branch
 from hitherto.cli.check import check
 from hitherto.cli.complaints import complaint
@@ -24,6 +24,7 @@ from hitherto.cli.health import health
 from hitherto.cli.import_ import import_
 from hitherto.cli.logs import LogFormat, LogLevel, shown
 from hitherto.cli.looking import events, log, show, stats, why
+from hitherto.cli.printing import plain
 from hitherto.cli.projections import projections
 from hitherto.cli.replay import replay
 from hitherto.cli.replay_diff.command import replay_diff
@@ -54,6 +55,7 @@ app.command(erase)
 app.command(erasures)
 app.command(archive)
 app.command(restore)
+app.command(tombstone)
 app.command(completion)
 app.command(show)
 app.command(events)
@@ -104,7 +106,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 2  # Cyclopts has told it.
     except HithertoError as error:
         line = " ".join(str(error).split())
-        Console(stderr=True).print(Text(f"hitherto: {line}", style="red"), soft_wrap=True)
+        Console(stderr=True).print(Text(f"hitherto: {plain(line)}", style="red"), soft_wrap=True)
         return 1
     except BrokenPipeError:  # Who reads has seen enough; nothing is to be told at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

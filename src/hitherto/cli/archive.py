@@ -1,6 +1,7 @@
-"""`hitherto archive` and `hitherto restore`: closed aggregates, moved aside and back."""
+"""Closed aggregates: `hitherto archive` and `restore` move them, `tombstone` lets none go on."""
 
 import asyncio
+import getpass
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated
@@ -12,8 +13,9 @@ from rich.console import Console
 from hitherto import ConfigurationError, Repository, connect
 from hitherto.application.archiving import OLDEST, Archived
 from hitherto.application.archiving import archive as archive_closed
+from hitherto.application.archiving import tombstone as close_for_good
 from hitherto.cli.loading import load_function, load_one
-from hitherto.cli.options import AsJson, Schema, Url
+from hitherto.cli.options import AsJson, Schema, Url, Yes
 from hitherto.cli.printing import print_json, say
 from hitherto.cli.progress import bars
 
@@ -116,6 +118,54 @@ def _age(days: float) -> timedelta:
             f"--older-than {days:g}: give a number of days from 0 to {OLDEST.days}"
         )
     return timedelta(days=days)
+
+
+def tombstone(
+    aggregate: str,
+    id: str,
+    /,
+    *,
+    reason: str,
+    closed_by: Annotated[str | None, Parameter(name="--by", show_default=False)] = None,
+    url: Url = None,
+    schema: Schema = "public",
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> int:
+    """Close an aggregate for good: its events can be read as before, but none added.
+
+    There is no way back, so it takes --yes. On PostgreSQL it takes the owner of the tables, or who
+    was granted the function:
+
+        hitherto tombstone shop.orders:Order order-17 --reason "sold twice by mistake" --yes
+
+    Parameters
+    ----------
+    aggregate:
+        The aggregate's class, as MODULE:NAME.
+    id:
+        The aggregate.
+    reason:
+        Why.
+    closed_by:
+        Who does it; by default the user of the system.
+    """
+    kind = load_one(aggregate)
+    if not yes:
+        raise ConfigurationError(f"{id} would be closed for good: give --yes to do it")
+
+    async def run() -> int:
+        async with connect(url, schema=schema, migrate=False) as store:
+            return await close_for_good(
+                Repository(store, kind), id, reason=reason, closed_by=closed_by or getpass.getuser()
+            )
+
+    version = asyncio.run(run())
+    if as_json:
+        print_json({"aggregate_id": id, "version": version})
+    else:
+        say(Console(highlight=False), f"{id} stays at version {version:,} for good.")
+    return 0
 
 
 def _tell(console: Console, result: Archived, *, dry_run: bool) -> None:

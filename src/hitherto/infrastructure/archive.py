@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from hitherto.application.ports import Archive
+from hitherto.application.ports.archive import Tombstone
 from hitherto.infrastructure.looking import Calls
 
 
@@ -29,3 +30,11 @@ class ResilientArchive:
     async def archived(self, aggregate_ids: Sequence[str]) -> Mapping[str, int]:
         """See `Archive.archived`."""
         return await self._call("archived", lambda: self._archive.archived(aggregate_ids))
+
+    async def tombstone(self, tombstone: Tombstone) -> int:
+        """See `Archive.tombstone`."""
+        return await self._call("tombstone", lambda: self._archive.tombstone(tombstone))
+
+    async def tombstones(self, aggregate_ids: Sequence[str]) -> Sequence[Tombstone]:
+        """See `Archive.tombstones`."""
+        return await self._call("tombstones", lambda: self._archive.tombstones(aggregate_ids))

@@ -153,7 +153,7 @@ async def test_bad_input_names_what_to_give(notes: Repository[Note]) -> None:
         await erased(notes, "txt")
     with pytest.raises(InvalidInput, match="no field is named"):
         await erased(notes)
-    with pytest.raises(InvalidInput, match="reason=' ': say it"):
+    with pytest.raises(InvalidInput, match="reason=' ': say it in plain"):
         await erased(notes, "text", reason=" ")
     with pytest.raises(AggregateNotFound, match="note-1"):
         await erased(notes, "text", version=9)

@@ -129,3 +129,35 @@ def test_bad_input_is_told_with_the_remedy(
     assert run([each.format(module) for each in words]) == 1
     assert told in capsys.readouterr().err
     assert archived() == {}
+
+
+def test_one_is_closed_for_good_with_yes_alone(
+    module: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The account names who has done it, and why."""
+    words = ["tombstone", f"{module}:Order", "order-1", "--reason", "sold twice"]
+    assert run(words) == 1
+    assert "order-1 would be closed for good: give --yes" in capsys.readouterr().err
+    assert run([*words, "--by", "ada", "--yes"]) == 0
+    assert capsys.readouterr().out == "order-1 stays at version 2 for good.\n"
+    assert run([*words, "--yes", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"aggregate_id": "order-1", "version": 2}
+
+    async def look() -> list[tuple[str, str]]:
+        async with connect(URL) as store:
+            found = await store.backend.archive.tombstones(["order-1", "order-2"])
+        return [(each.closed_by, each.reason) for each in found]
+
+    assert asyncio.run(look()) == [("ada", "sold twice")]
+
+
+@pytest.mark.parametrize(
+    ("id", "reason", "message"),
+    [("nobody", "it", "no Order with id 'nobody'"), ("order-1", " ", "reason=' ': say it")],
+)
+def test_what_cannot_be_closed_is_told(
+    module: str, id: str, reason: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An aggregate that is not there, or no reason."""
+    assert run(["tombstone", f"{module}:Order", id, "--reason", reason, "--yes"]) == 1
+    assert message in capsys.readouterr().err

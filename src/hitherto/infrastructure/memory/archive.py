@@ -1,7 +1,11 @@
 """Which events count as archived, in memory: the reference. They stay where they are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
 
+import msgspec
+
+from hitherto.application.ports.archive import Tombstone
 from hitherto.application.records import StoredEvent
 
 
@@ -15,6 +19,7 @@ class MemoryArchive:
     def __init__(self, streams: Mapping[str, Sequence[StoredEvent]]) -> None:
         self._streams = streams
         self._archived: dict[str, int] = {}  # how many of an aggregate's events
+        self._tombstones: dict[str, Tombstone] = {}
 
     async def archive(self, heads: Mapping[str, int]) -> Mapping[str, int]:
         """See `Archive.archive`."""
@@ -34,3 +39,20 @@ class MemoryArchive:
     async def archived(self, aggregate_ids: Sequence[str]) -> Mapping[str, int]:
         """See `Archive.archived`."""
         return {each: self._archived[each] for each in aggregate_ids if each in self._archived}
+
+    async def tombstone(self, tombstone: Tombstone) -> int:
+        """See `Archive.tombstone`."""
+        version = len(self._streams.get(tombstone.aggregate_id, ()))
+        if version:
+            dated = msgspec.structs.replace(tombstone, closed_at=datetime.now(UTC))
+            self._tombstones.setdefault(tombstone.aggregate_id, dated)
+        return version
+
+    async def tombstones(self, aggregate_ids: Sequence[str]) -> Sequence[Tombstone]:
+        """See `Archive.tombstones`."""
+        return [self._tombstones[each] for each in aggregate_ids if each in self._tombstones]
+
+    @property
+    def closed(self) -> Collection[str]:
+        """The aggregates that were closed for good."""
+        return self._tombstones

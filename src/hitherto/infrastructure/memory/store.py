@@ -11,6 +11,7 @@ from hitherto.application.findings import Finding
 from hitherto.application.health import Health, Usage
 from hitherto.application.ports.personal import TextPlace
 from hitherto.application.records import (
+    TOMBSTONED,
     Append,
     LogPage,
     NewEvent,
@@ -20,6 +21,7 @@ from hitherto.application.records import (
     Stream,
     check_group,
     check_id_page,
+    check_open,
     check_page,
     check_range,
     check_taken,
@@ -258,8 +260,10 @@ class MemoryStore:
             standing += 1
         at_head = actual == append.expected_version + standing
         complete = standing == len(append.events)
-        if actual_type not in {None, append.aggregate_type} or not (at_head or complete):
-            raise refusal(append, actual, actual_type)
+        closed = append.aggregate_id in self.archive.closed
+        loses = not complete and (closed or not at_head)
+        if loses or actual_type not in {None, append.aggregate_type}:
+            raise refusal(append, TOMBSTONED if closed else actual, actual_type)
         self._check_ids(append.events[standing:])
         return standing
 
@@ -324,6 +328,7 @@ class MemoryStore:
             },
             heads,
         )
+        check_open(fresh, self.archive.closed)
         self._check_ids(fresh)
         told = (
             (event, (event.aggregate_id, event.aggregate_type, event.version), event.stored_at)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hitherto.application.ports.archive import Tombstone
 from hitherto.infrastructure.postgres.connections import Connections
 from hitherto.infrastructure.postgres.errors import reading
 from hitherto.infrastructure.postgres.schema import Schema
@@ -27,6 +28,21 @@ class PostgresArchive:
         """See `Archive.archived`."""
         with reading(self._connections.where):
             return dict(await self._fetch("archived", list(aggregate_ids)))
+
+    async def tombstone(self, tombstone: Tombstone) -> int:
+        """See `Archive.tombstone`."""
+        told = (tombstone.aggregate_id, tombstone.reason, tombstone.closed_by)
+        if not (await self._fetch("tombstone", *told))[0][0]:
+            return 0
+        await self._fetch("await_appends")
+        ((_, version, _),) = await self._fetch("heads", [tombstone.aggregate_id])
+        return int(version)
+
+    async def tombstones(self, aggregate_ids: Sequence[str]) -> Sequence[Tombstone]:
+        """See `Archive.tombstones`."""
+        with reading(self._connections.where):
+            rows = await self._fetch("tombstones", list(aggregate_ids))
+        return [Tombstone(*row) for row in rows]
 
     async def _fetch(self, name: str, *arguments: Any) -> list[Any]:
         async with self._connections.session() as connection:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from hitherto.application.records import PlacedEvent, check_taken, divided
+from hitherto.application.records import PlacedEvent, check_open, check_taken, divided
 from hitherto.infrastructure.postgres.connections import Connections
 from hitherto.infrastructure.postgres.copying import check_archive, copy_history
 
@@ -50,6 +50,9 @@ class Importer:
                 # As in append_events: what stands is to be on the standby before it is told.
                 await connection.execute(_LOG_A_RECORD)
             if fresh:
+                writing = list({event.aggregate_id for event in fresh})
+                closed = await connection.fetch(self._sql["tombstones"], writing)
+                check_open(fresh, {row[0] for row in closed})
                 await check_archive(connection, self._sql, fresh)
                 await copy_history(connection, self._schema, fresh)
                 last = fresh[-1]

@@ -123,8 +123,8 @@ CROSS JOIN LATERAL (
 ORDER BY stored.global_position
 
 -- name: append_event
--- One event, as lean as can be: the position, or no row if it lost or stands already, or its id is
--- taken in the archive, which append_events then tells apart.
+-- One event, as lean as can be: the position, or no row if it lost or stands already, its id is taken
+-- in the archive, or the aggregate was closed for good, which append_events then tells apart.
 INSERT INTO {schema}.event_store (
     event_id, event_type, aggregate_id, aggregate_type, event_version, schema_version,
     event_data, metadata, occurred_at, content_hash)
@@ -134,6 +134,7 @@ WHERE $3 = coalesce((
     SELECT CASE aggregate_type WHEN $2 THEN event_version ELSE -1 END
     FROM {schema}.event_store
     WHERE aggregate_id = $1 ORDER BY event_version DESC LIMIT 1), 0)
+AND NOT EXISTS (SELECT FROM {schema}.aggregate_tombstones WHERE aggregate_id = $1)
 AND NOT EXISTS (SELECT FROM {schema}.event_archive AS taken WHERE taken.event_id = $4)
 ON CONFLICT (aggregate_id, event_version) DO NOTHING
 RETURNING global_position
@@ -150,6 +151,7 @@ WITH first AS (
         SELECT CASE aggregate_type WHEN $2 THEN event_version ELSE -1 END
         FROM {schema}.event_store
         WHERE aggregate_id = $1 ORDER BY event_version DESC LIMIT 1), 0)
+    AND NOT EXISTS (SELECT FROM {schema}.aggregate_tombstones WHERE aggregate_id = $1)
     AND NOT EXISTS (
         SELECT FROM unnest($4) AS own (id) CROSS JOIN LATERAL (
             SELECT FROM {schema}.event_archive WHERE event_id = own.id
@@ -259,6 +261,16 @@ SELECT id, events FROM {schema}.archive_events($1, $2)
 -- name: restore
 SELECT id, events FROM {schema}.restore_events($1)
 
+-- name: tombstone
+SELECT {schema}.tombstone_aggregate($1, $2, $3)
+
+-- name: await_appends
+SELECT {schema}.await_appends()
+
+-- name: tombstones
+SELECT aggregate_id::text, reason, closed_by, closed_at FROM {schema}.aggregate_tombstones
+WHERE aggregate_id = ANY ($1::text[])
+
 -- name: archived
 -- They are the first ones, so the last one's version tells how many.
 SELECT last.* FROM unnest($1::text[]) AS ids (id)
@@ -361,6 +373,9 @@ FROM (VALUES ('event_store', 'refuse_change', 'UPDATE', 16 + 1),
              ('event_archive', 'refuse_change', 'UPDATE', 16 + 1),
              ('event_archive', 'refuse_change', 'DELETE', 8 + 1),
              ('event_archive', 'refuse_change', 'TRUNCATE', 32),
+             ('aggregate_tombstones', 'refuse_change', 'UPDATE', 16 + 1),
+             ('aggregate_tombstones', 'refuse_change', 'DELETE', 8 + 1),
+             ('aggregate_tombstones', 'refuse_change', 'TRUNCATE', 32),
              ('event_erasures', 'refuse_change', 'UPDATE', 16 + 1),
              ('event_erasures', 'refuse_change', 'DELETE', 8 + 1),
              ('event_erasures', 'refuse_change', 'TRUNCATE', 32))

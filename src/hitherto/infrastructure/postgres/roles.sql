@@ -38,6 +38,7 @@ ALTER FUNCTION {schema}.append_together OWNER TO {owner};
 ALTER FUNCTION {schema}.await_appends OWNER TO {owner};
 ALTER FUNCTION {schema}.archive_events OWNER TO {owner};
 ALTER FUNCTION {schema}.restore_events OWNER TO {owner};
+ALTER FUNCTION {schema}.tombstone_aggregate OWNER TO {owner};
 ALTER FUNCTION {schema}.erase_event OWNER TO {owner};
 ALTER TABLE {schema}.projection_generations OWNER TO {owner};
 ALTER TABLE {schema}.projection_checkpoints OWNER TO {owner};
@@ -46,6 +47,7 @@ ALTER TABLE {schema}.projection_parked_events OWNER TO {owner};
 ALTER TABLE {schema}.projection_documents OWNER TO {owner};
 ALTER TABLE {schema}.handled_messages OWNER TO {owner};
 ALTER TABLE {schema}.process_timers OWNER TO {owner};
+ALTER TABLE {schema}.aggregate_tombstones OWNER TO {owner};
 ALTER TABLE {schema}.event_erasures OWNER TO {owner};
 ALTER TABLE {schema}.personal_keys OWNER TO {owner};
 ALTER FUNCTION {schema}.projection_lock OWNER TO {owner};
@@ -59,7 +61,7 @@ REVOKE ALL ON {schema}.hitherto_migrations, {schema}.event_store, {schema}.event
     {schema}.projection_generations, {schema}.projection_checkpoints,
     {schema}.projection_workers, {schema}.projection_parked_events,
     {schema}.projection_documents, {schema}.handled_messages, {schema}.process_timers,
-    {schema}.personal_keys, {schema}.event_erasures
+    {schema}.personal_keys, {schema}.event_erasures, {schema}.aggregate_tombstones
     FROM PUBLIC, {writer}, {reader};
 REVOKE ALL ON SEQUENCE {schema}.event_store_global_position_seq,
     {schema}.event_erasures_erasure_number_seq FROM PUBLIC, {writer}, {reader};
@@ -67,7 +69,8 @@ REVOKE ALL ON FUNCTION {schema}.refuse_change, {schema}.register_append,
     {schema}.registered_appends, {schema}.read_watermark, {schema}.append_events,
     {schema}.append_together, {schema}.append_alongside, {schema}.chain_event,
     {schema}.await_appends, {schema}.archive_events, {schema}.restore_events,
-    {schema}.erase_event, {schema}.attend_projection, {schema}.advance_projection, {schema}.projection_lock
+    {schema}.erase_event, {schema}.tombstone_aggregate,
+    {schema}.attend_projection, {schema}.advance_projection, {schema}.projection_lock
     FROM PUBLIC, {writer}, {reader};
 
 -- The reader reads, the log up to its watermark and the views too; with the keys, personal fields.
@@ -76,7 +79,7 @@ GRANT SELECT ON {schema}.hitherto_migrations, {schema}.event_store, {schema}.eve
     {schema}.event_store_and_archive, {schema}.aggregate_snapshots,
     {schema}.projection_generations, {schema}.projection_checkpoints,
     {schema}.projection_parked_events, {schema}.projection_documents, {schema}.personal_keys,
-    {schema}.event_erasures
+    {schema}.event_erasures, {schema}.aggregate_tombstones
     TO {writer}, {reader};
 GRANT SELECT ON SEQUENCE {schema}.event_store_global_position_seq TO {writer}, {reader};
 GRANT EXECUTE ON FUNCTION {schema}.registered_appends, {schema}.read_watermark
@@ -92,8 +95,9 @@ GRANT EXECUTE ON FUNCTION {schema}.append_events, {schema}.append_together,
     {schema}.advance_projection
     TO {writer};
 GRANT INSERT, UPDATE ON {schema}.aggregate_snapshots TO {writer};
--- It archives and erases nothing: that is the owner's, and of whom the owner grants archive_events,
--- restore_events and erase_event, after this script, which revokes it.
+-- It archives, closes and erases nothing: that is the owner's, and of whom the owner grants
+-- archive_events, restore_events, tombstone_aggregate (with await_appends) and erase_event, after
+-- this script, which revokes it.
 -- It makes keys, and destroys none: to forget is the owner's.
 GRANT INSERT (subject, number, key) ON {schema}.personal_keys TO {writer};
 GRANT INSERT, UPDATE ON {schema}.projection_generations TO {writer};

@@ -10,10 +10,12 @@ from uuid import UUID
 import apsw
 
 from hitherto.application.records import (
+    TOMBSTONED,
     Append,
     NewEvent,
     PlacedEvent,
     StoredEvent,
+    check_open,
     check_taken,
     divided,
     refusal,
@@ -35,14 +37,15 @@ def write(connection: apsw.Connection, append: Append) -> int:
         InvalidInput: An event id is stored elsewhere; the transaction must be rolled back.
     """
     head: Any = connection.execute(_SQL["head"], (append.aggregate_id,)).get
-    actual, actual_type = head or (0, None)
+    actual, actual_type, closed = head or (0, None, False)
     standing = position = 0
     if actual > append.expected_version:
         standing, position = standing_of(connection, append)
     at_head = actual == append.expected_version + standing
     complete = standing == len(append.events)
-    if actual_type not in {None, append.aggregate_type} or not (at_head or complete):
-        raise refusal(append, actual, actual_type)
+    loses = not complete and (closed or not at_head)
+    if loses or actual_type not in {None, append.aggregate_type}:
+        raise refusal(append, TOMBSTONED if closed else actual, actual_type)
     if complete:
         return position
     first = append.expected_version + standing + 1
@@ -67,11 +70,14 @@ def write_batch(connection: apsw.Connection, appends: Sequence[Append]) -> list[
 def write_history(connection: apsw.Connection, events: Sequence[PlacedEvent]) -> int:
     """See `EventStore.import_events`; after an error the transaction must be rolled back."""
     heads: dict[str, tuple[int, str]] = {}
+    closed: set[str] = set()
     for aggregate_id in {event.aggregate_id for event in events}:
         head: Any = connection.execute(_SQL["head"], (aggregate_id,)).get
         if head is not None:
-            heads[aggregate_id] = head
+            heads[aggregate_id] = head[:2]
+            closed |= {aggregate_id} if head[2] else set()
     fresh, taken = divided(events, heads)
+    check_open(fresh, closed)
     stored: dict[tuple[str, int], UUID] = {}
     for event in taken:
         place = (event.aggregate_id, event.version)

@@ -4,10 +4,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 import apsw
+import msgspec
 
+from hitherto.application.ports.archive import Tombstone
 from hitherto.infrastructure.sql import named_queries
+from hitherto.infrastructure.sqlite.appending import time_text
 from hitherto.infrastructure.sqlite.connections import Connections
 from hitherto.infrastructure.sqlite.reading import select
 
@@ -53,6 +57,28 @@ class SqliteArchive:
             lambda connection: select(connection, _SQL["archived"], (listed,))
         )
         return dict(rows)
+
+    async def tombstone(self, tombstone: Tombstone) -> int:
+        """See `Archive.tombstone`."""
+
+        def work(connection: apsw.Connection) -> int:
+            told = (*msgspec.structs.astuple(tombstone)[:3], time_text(datetime.now(UTC)))
+            connection.execute(_SQL["tombstone"], told)
+            head = select(connection, _SQL["head"], (tombstone.aggregate_id,))
+            return int(head[0][0]) if head else 0
+
+        return await self._connections.write(work)
+
+    async def tombstones(self, aggregate_ids: Sequence[str]) -> Sequence[Tombstone]:
+        """See `Archive.tombstones`."""
+        listed = json.dumps(list(aggregate_ids))
+        rows = await self._connections.read(
+            lambda connection: select(connection, _SQL["tombstones"], (listed,))
+        )
+        return [
+            Tombstone(each, reason, closed_by, datetime.fromisoformat(closed_at))
+            for each, reason, closed_by, closed_at in rows
+        ]
 
 
 def _moved(connection: apsw.Connection, name: str, id: str, head: int = 0) -> int:

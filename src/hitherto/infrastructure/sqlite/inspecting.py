@@ -19,7 +19,7 @@ _SQL = named_queries("hitherto.infrastructure.sqlite")
 _MESSAGES = 1000
 _GUARDS = """SELECT type, name, sql FROM sqlite_master
     WHERE tbl_name IN ('event_store', 'event_archive', 'event_store_and_archive', 'event_hashes',
-                       'event_erasures', 'aggregate_snapshots')
+                       'event_erasures', 'aggregate_tombstones', 'aggregate_snapshots')
       AND (type IN ('table', 'view', 'trigger') OR sql LIKE 'CREATE UNIQUE %')"""
 
 Check = Callable[[apsw.Connection], Iterator[Row]]

@@ -10,7 +10,10 @@ INSERT INTO event_store (event_id, event_type, aggregate_id, aggregate_type, eve
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: head
-SELECT event_version, aggregate_type FROM event_store
+-- The version, the type, and whether it was closed for good.
+SELECT event_version, aggregate_type,
+       EXISTS (SELECT 1 FROM aggregate_tombstones AS t WHERE t.aggregate_id = e.aggregate_id)
+FROM event_store AS e
 WHERE aggregate_id = ? ORDER BY event_version DESC LIMIT 1
 
 -- name: standing
@@ -60,6 +63,16 @@ DELETE FROM event_store WHERE aggregate_id = :id AND event_version < :head RETUR
 -- name: restore
 INSERT INTO event_store SELECT * FROM event_archive WHERE aggregate_id = :id;
 DELETE FROM event_archive WHERE aggregate_id = :id RETURNING 1
+
+-- name: tombstone
+-- Unless there is one, or no such aggregate.
+INSERT INTO aggregate_tombstones (aggregate_id, reason, closed_by, closed_at)
+SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM event_store WHERE aggregate_id = ?1)
+ON CONFLICT (aggregate_id) DO NOTHING
+
+-- name: tombstones
+SELECT aggregate_id, reason, closed_by, closed_at FROM aggregate_tombstones
+WHERE aggregate_id IN (SELECT value FROM json_each(?))
 
 -- name: archived
 -- They are the first ones, so the last one's version tells how many.

@@ -18,6 +18,7 @@ from hitherto.testing.store_contract.races import RaceContract
 from hitherto.testing.store_contract.reads import ReadContract
 from hitherto.testing.store_contract.repeats import RepeatContract
 from hitherto.testing.store_contract.snapshots import SnapshotContract
+from hitherto.testing.store_contract.tombstones import TombstoneContract
 from hitherto.testing.store_contract.waiting import WaitContract
 
 
@@ -39,6 +40,7 @@ class StoreContract(
     LookingContract,
     ChainContract,
     ArchiveContract,
+    TombstoneContract,
     EraseContract,
     LifecycleContract,
 ):

@@ -22,7 +22,7 @@ CREATE VIEW {schema}.event_store_and_archive AS
 -- A row may be deleted where it stands in the other table, too; nothing else, whoever asks.
 CREATE OR REPLACE FUNCTION {schema}.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $hitherto$
 BEGIN
-    IF TG_OP = 'DELETE' AND TG_LEVEL = 'ROW' THEN
+    IF TG_OP = 'DELETE' AND TG_TABLE_NAME IN ('event_store', 'event_archive') THEN
         IF TG_TABLE_NAME = 'event_store' AND EXISTS (
             SELECT FROM {schema}.event_archive AS event
             WHERE event.global_position = OLD.global_position
@@ -152,7 +152,39 @@ END $hitherto$;
 -- Only the owner may call these, and whom the owner grants it.
 REVOKE ALL ON FUNCTION {schema}.archive_events, {schema}.restore_events FROM PUBLIC;
 
--- The append function once more, with hashes, which may be left out, see 0005. An append's expected
+-- Aggregates that are closed for good: they take no events any more.
+CREATE TABLE {schema}.aggregate_tombstones (
+    aggregate_id VARCHAR(255) COLLATE "C" PRIMARY KEY,
+    reason TEXT COLLATE "C" NOT NULL,
+    closed_by TEXT COLLATE "C" NOT NULL,
+    closed_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
+CREATE TRIGGER aggregate_tombstones_is_append_only
+    BEFORE UPDATE OR DELETE ON {schema}.aggregate_tombstones
+    FOR EACH ROW EXECUTE FUNCTION {schema}.refuse_change();
+CREATE TRIGGER aggregate_tombstones_is_not_truncated
+    BEFORE TRUNCATE ON {schema}.aggregate_tombstones
+    FOR EACH STATEMENT EXECUTE FUNCTION {schema}.refuse_change();
+
+-- Close an aggregate, and tell whether it has events; else nothing is done. Appends that have begun
+-- before this is committed may not know of it: await_appends waits for them.
+CREATE FUNCTION {schema}.tombstone_aggregate(id text, why text, who text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $hitherto$
+BEGIN
+    IF NOT EXISTS (SELECT FROM {schema}.event_store WHERE aggregate_id = id) THEN
+        RETURN false;
+    END IF;
+    INSERT INTO {schema}.aggregate_tombstones (aggregate_id, reason, closed_by)
+        VALUES (id, why, format('%s (%s)', who, session_user))
+        ON CONFLICT (aggregate_id) DO NOTHING;
+    RETURN true;
+END $hitherto$;
+REVOKE ALL ON FUNCTION {schema}.tombstone_aggregate FROM PUBLIC;
+
+-- The append function once more, with hashes, which may be left out, see 0005. Of what is closed for
+-- good it tells the actual version -1. An append's expected
 -- version is compared with that of the last event, rather than looked for: an event before it may be
 -- in the archive, where its unique index does not refuse another one. Nor does that of the event ids,
 -- so they are looked up there.
@@ -194,6 +226,8 @@ BEGIN
               SELECT CASE aggregate_type WHEN types[e.a] THEN event_version ELSE -1 END
               FROM {schema}.event_store
               WHERE aggregate_id = ids[e.a] ORDER BY event_version DESC LIMIT 1), 0)
+          AND NOT EXISTS (
+              SELECT FROM {schema}.aggregate_tombstones WHERE aggregate_id = ids[e.a] OFFSET 0)
           AND e.a <> ALL (ARRAY(
               SELECT own.a FROM unnest(append_of, event_ids) AS own (a, id) CROSS JOIN LATERAL (
                   SELECT FROM {schema}.event_archive WHERE event_id = own.id
@@ -235,7 +269,11 @@ BEGIN
     IF coalesce(cardinality(winners), 0) < cardinality(ids) THEN
         RETURN QUERY
         SELECT append.n::int, CASE WHEN own.stand = own.count THEN own.position END,
-            own.stand::int, coalesce(head.event_version, 0), head.aggregate_type::text
+            own.stand::int,
+            CASE WHEN EXISTS (
+                SELECT FROM {schema}.aggregate_tombstones WHERE aggregate_id = append.id)
+            THEN -1 ELSE coalesce(head.event_version, 0) END,
+            head.aggregate_type::text
         FROM unnest(ids) WITH ORDINALITY AS append (id, n)
         LEFT JOIN LATERAL (
             SELECT event_version, aggregate_type FROM {schema}.event_store

@@ -19,7 +19,7 @@ CREATE OR REPLACE FUNCTION {schema}.refuse_change() RETURNS trigger LANGUAGE plp
 DECLARE
     former record;
 BEGIN
-    IF TG_OP = 'DELETE' AND TG_TABLE_NAME <> 'event_erasures' THEN
+    IF TG_OP = 'DELETE' AND TG_TABLE_NAME IN ('event_store', 'event_archive') THEN
         IF TG_TABLE_NAME = 'event_store' AND EXISTS (
             SELECT FROM {schema}.event_archive AS event
             WHERE event.global_position = OLD.global_position

@@ -61,3 +61,19 @@ CREATE TRIGGER event_store_knows_archived_ids AFTER INSERT ON event_store
 BEGIN
     SELECT RAISE(ABORT, 'the event id stands in event_archive');
 END;
+
+-- Aggregates that are closed for good: they take no events any more.
+CREATE TABLE aggregate_tombstones (
+    aggregate_id TEXT PRIMARY KEY,
+    reason TEXT NOT NULL,
+    closed_by TEXT NOT NULL,
+    closed_at TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TRIGGER aggregate_tombstones_refuses_update BEFORE UPDATE ON aggregate_tombstones
+BEGIN
+    SELECT RAISE(ABORT, 'UPDATE on aggregate_tombstones is refused: it tells what was done');
+END;
+CREATE TRIGGER aggregate_tombstones_refuses_delete BEFORE DELETE ON aggregate_tombstones
+BEGIN
+    SELECT RAISE(ABORT, 'DELETE on aggregate_tombstones is refused: it tells what was done');
+END;
