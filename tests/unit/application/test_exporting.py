@@ -202,3 +202,17 @@ def test_of_two_that_make_one_file_one_does(tmp_path: Path) -> None:
     second.__exit__(None, None, None)
     assert path.read_bytes() == b"second, whole\n"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("bound", ["_ROWS_OF_A_GROUP", "_BYTES_OF_A_GROUP"])
+async def test_parquet_is_the_same_file_whatever_pages_were_read(
+    bound: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its groups are as many rows, or bytes, as memory is to hold."""
+    monkeypatch.setattr(f"hitherto.application.moving.parquet.{bound}", 3)
+    store = await holding(*HISTORY)
+    for page in (2, 7):
+        monkeypatch.setattr("hitherto.application.moving.selecting._PAGE", page)
+        await exported(store.backend, tmp_path / f"{page}.parquet")
+    assert (tmp_path / "2.parquet").read_bytes() == (tmp_path / "7.parquet").read_bytes()
+    assert (await check_file(tmp_path / "2.parquet")).events == 7

@@ -59,8 +59,8 @@ async def export_log(
     count = 0
 
     def write_events(events: Sequence[StoredEvent]) -> None:
-        lines = [encode(line_of(event, position=positions)) for event in events]
-        write([seal.seal(line[:-1]) for line in lines])
+        lines = (encode(line_of(event, position=positions)) for event in events)
+        write(seal.seal(line[:-1]) for line in lines)
 
     header = encode(Header(positions=positions, filter=wanted))
     await asyncio.to_thread(write, [seal.seal(header[:-1])])

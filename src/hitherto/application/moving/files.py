@@ -3,7 +3,7 @@
 import gzip
 import os
 import zlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -11,7 +11,7 @@ from typing import BinaryIO, TypeAlias
 from hitherto.application.moving import parquet
 from hitherto.errors import InvalidInput
 
-Write: TypeAlias = Callable[[Sequence[bytes]], object]
+Write: TypeAlias = Callable[[Iterable[bytes]], object]
 """Takes whole lines."""
 
 BROKEN = (EOFError, OSError, ValueError, zlib.error)

@@ -1,6 +1,6 @@
 """Lines as rows of a Parquet file, and back; needs the extra ``parquet``."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -23,6 +23,7 @@ from hitherto.errors import ConfigurationError
 
 _HEADER, _LAST = "hitherto.header", "hitherto.last"  # names among the file's metadata
 _ROWS_OF_A_GROUP, _ROWS_AT_ONCE = 20_000, 1000
+_BYTES_OF_A_GROUP = 32 * 1024 * 1024  # of lines; it is not packed in parts
 _TIMES = ("occurred_at", "stored_at")
 _TEXTS = ("data", "metadata")
 
@@ -40,7 +41,7 @@ def check_installed() -> None:
 
 
 @contextmanager
-def writing(file: BinaryIO) -> Generator[Callable[[Sequence[bytes]], None]]:
+def writing(file: BinaryIO) -> Generator[Callable[[Iterable[bytes]], None]]:
     """What takes lines, and writes them as rows."""
     rows = _Rows(file)
     yield rows.write
@@ -75,23 +76,28 @@ class _Rows:
         self._file = file
         self._writer: Any = None
         self._lines: list[bytes] = []
+        self._size = 0
         self._last = b""
 
-    def write(self, lines: Sequence[bytes]) -> None:
+    def write(self, lines: Iterable[bytes]) -> None:
         for line in lines:
             if self._writer is None:
                 self._begin(line)
             elif is_last(line):
                 self._last = line
             else:
-                self._lines.append(line)
-        if len(self._lines) >= _ROWS_OF_A_GROUP:
-            self._flush()
+                self._add(line)
 
     def close(self) -> None:
         self._flush()
         self._writer.add_key_value_metadata({_LAST: self._last})
         self._writer.close()
+
+    def _add(self, line: bytes) -> None:
+        self._lines.append(line)
+        self._size += len(line)
+        if len(self._lines) == _ROWS_OF_A_GROUP or self._size >= _BYTES_OF_A_GROUP:
+            self._flush()
 
     def _begin(self, header: bytes) -> None:
         self._schema = _schema(positions=decode_header(header).positions)
@@ -102,7 +108,7 @@ class _Rows:
 
     def _flush(self) -> None:
         rows = [_row(line) for line in self._lines]
-        self._lines = []
+        self._lines, self._size = [], 0
         table = _arrow("pyarrow").Table.from_pylist(rows, schema=self._schema)
         self._writer.write_table(table)
 
