@@ -245,9 +245,8 @@ class _Comparison:
         places: list[tuple[str, int]] = []
         for each, old, new in zip(ids, *traces, strict=True):
             version = _parting(old, new)
-            ours, theirs = differing[each]
-            if version is None and ours.version == theirs.version:
-                version = ours.version  # Code that gives another state each time.
+            if version is None:
+                version = _unsteady(*differing[each])
             if version is not None:  # Else an event was appended between the two folds.
                 places.append((each, version))
         for first in range(0, len(places), _MOMENTS):
@@ -274,6 +273,14 @@ def _parting(old: Sequence[bytes], new: Sequence[bytes]) -> int | None:
     """The first version at which two traces differ, as far as both of them go."""
     both = enumerate(zip(old, new, strict=False), 1)
     return next((version for version, (ours, theirs) in both if ours != theirs), None)
+
+
+def _unsteady(ours: Outcome, theirs: Outcome) -> int | None:
+    """The version at which code gives another state, or fails, one time and not the other."""
+    failed = [each.version + 1 for each in (ours, theirs) if each.error is not None]
+    if ours.version == theirs.version or failed:
+        return min([*failed, max(ours.version, theirs.version)])
+    return None
 
 
 def _difference(id: str, version: int, old: Moment, new: Moment) -> Difference:

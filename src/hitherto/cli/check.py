@@ -18,8 +18,8 @@ from hitherto.application.checking.schemas import Schemas, merged
 from hitherto.application.checking.stored import Stored, stored_shapes
 from hitherto.application.checking.tallying import Shape
 from hitherto.cli.loading import load_all
-from hitherto.cli.looking.showing import cell, plain, table
-from hitherto.cli.printing import print_json, say
+from hitherto.cli.looking.showing import cell, table
+from hitherto.cli.printing import plain, print_json, say
 from hitherto.cli.progress import bars
 from hitherto.connect import Settings
 from hitherto.domain.definition import Definition

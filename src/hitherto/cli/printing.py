@@ -10,6 +10,15 @@ from rich.text import Text
 from hitherto.application.findings import Finding
 
 _PLACES = 5
+_CONTROLS = {
+    code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029)
+} | {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+_IN_LINES = {code: text for code, text in _CONTROLS.items() if code != ord("\n")}
+
+
+def plain(text: str) -> str:
+    """A text whose control characters, which a terminal would obey, are written out."""
+    return text.translate(_CONTROLS)
 
 
 def show_findings(console: Console, findings: Sequence[Finding], *, remedies: bool) -> None:
@@ -17,7 +26,7 @@ def show_findings(console: Console, findings: Sequence[Finding], *, remedies: bo
     for finding in findings:
         say(console, f"\n{finding.kind}: {finding.count:,}", "bold")
         for place in finding.places[:_PLACES]:
-            say(console, f"  {place.what}")
+            say(console, f"  {plain(place.what)}")
         if finding.count > _PLACES:
             say(console, f"  … and {finding.count - _PLACES:,} more")
         if remedies:
@@ -25,8 +34,8 @@ def show_findings(console: Console, findings: Sequence[Finding], *, remedies: bo
 
 
 def say(console: Console, line: str, style: str = "") -> None:
-    """Print a line in one piece, however long it is; no markup is read into it."""
-    console.print(Text(line, style=style), soft_wrap=True)
+    """Print a line in one piece, however long it is; neither markup nor a control counts in it."""
+    console.print(Text(line.translate(_IN_LINES), style=style), soft_wrap=True)
 
 
 def print_json(value: object) -> None:

@@ -149,6 +149,28 @@ async def test_code_that_gives_another_state_each_time_is_told(store: Store) -> 
     assert (found.differing, found.differences[0].version) == (1, 1)
 
 
+async def test_code_that_fails_one_time_and_not_the_other_is_told(store: Store) -> None:
+    """As code that gives another state each time, for that is what it does."""
+    await grown(store, 4, "t-1")
+    failing = True
+
+    class Flaky(Tree, type="Tree"):
+        def apply(self, event: Grew) -> None:
+            super().apply(event)
+            if failing and self.rings == 3:
+                raise OSError("for a moment")
+
+    async def mend() -> None:
+        nonlocal failing
+        failing = False
+
+    found = await compared(
+        store, Pair(folding(store, Tree), Spy(folding(store, Flaky), after=mend))
+    )
+    (difference,) = found.differences
+    assert (difference.version, difference.fields, difference.new_error) == (3, (), None)
+
+
 async def test_a_state_that_cannot_be_written_is_told(store: Store) -> None:
     """As a failure at that version."""
     await grown(store, 4, "t-4")

@@ -92,14 +92,14 @@ def test_an_error_is_one_line_on_stderr(
 def test_a_long_error_of_several_lines_is_told_in_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Not wrapped, so that it can be searched for; and no markup is read into it."""
+    """Not wrapped, so that it can be searched for; neither markup nor a control counts in it."""
 
     def refuse() -> str:
-        raise ConfigurationError("first\n    second [red] " + "x" * 100)
+        raise ConfigurationError("first\n    second [red] \x1b[2J\x9b" + "x" * 100)
 
     monkeypatch.setattr("hitherto.cli.schema.sqlite_sql", refuse)
     assert run(["schema", "--backend", "sqlite"]) == 1
-    assert capsys.readouterr().err == f"hitherto: first second [red] {'x' * 100}\n"
+    assert capsys.readouterr().err == rf"hitherto: first second [red] \x1b[2J\x9b{'x' * 100}" + "\n"
 
 
 @pytest.mark.integration

@@ -8,12 +8,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 from tests.acceptance.versions_of_fine import touched
 
 from hitherto import Repository, connect
+from hitherto.application.comparing import Compared, Difference, Failure, FieldChange
 from hitherto.cli.app import run
+from hitherto.cli.replay_diff.matching import Match, Matches
+from hitherto.cli.replay_diff.running import Report
+from hitherto.cli.replay_diff.telling import tell
 from hitherto.examples.traffic_fines import Fine, history_of, sample_lines
 from hitherto.testing.repository_contract.domain import Account
 
@@ -75,6 +80,15 @@ class Apart(Aggregate[FineEvent], type="Fine"):
 
     def apply(self, event):
         pass
+
+
+class Broken(Original, type="Fine"):
+    def apply(self, event):
+        raise ValueError("never")
+
+
+class Unheard(Original, type="Unheard"):
+    pass
 
 
 class Nested(Original, type="Fine"):
@@ -279,10 +293,61 @@ def test_what_fails_is_told(sample: str, capfd: pytest.CaptureFixture[str]) -> N
     assert printed(capfd, "versions:Failing", *words) == (
         0,
         [
-            "Fine: 2,000 folded, none differs",
+            f"Fine: {2000 - count:,} folded, none differs",
             f"  Both fail to fold, alike: {count}, such as {first!r}: ZeroDivisionError: too much",
         ],
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("others:Unheard", ["Unheard: none is stored"]),
+        (
+            "others:Broken",
+            [
+                "Fine: none could be folded",
+                "  Both fail to fold, alike: 2,000, such as 'A1': ValueError: never",
+            ],
+        ),
+    ],
+)
+def test_where_nothing_could_be_compared_nothing_is_equal(
+    sample: str, capfd: pytest.CaptureFixture[str], kind: str, told: Sequence[str]
+) -> None:
+    """It may be another store than the one that was meant."""
+    lines = [*told, "Nothing could be compared."]
+    assert printed(capfd, kind, kind, "--url", sample) == (1, lines)
+
+
+def test_what_a_terminal_would_obey_is_written_out(capfd: pytest.CaptureFixture[str]) -> None:
+    """Ids, names, errors and values are whatever somebody has stored."""
+    bad = "a\n\x1b[2J\x9b"
+    one = Difference(
+        aggregate_id=bad,
+        version=1,
+        event_type=bad,
+        fields=(FieldChange(name=bad, old=msgspec.Raw(msgspec.json.encode(bad))),),
+    )
+    found = Compared(
+        aggregate_type=bad,
+        aggregates=3,
+        events=3,
+        differing=2,
+        old_fails=0,
+        new_fails=1,
+        both_fail=1,
+        fields={bad: 1},
+        event_types={bad: 1},
+        differences=(one, msgspec.structs.replace(one, fields=(), new_error=bad)),
+        failures=(Failure(aggregate_id=bad, version=0, error=bad),),
+    )
+    match = Match(aggregate_type=bad, fields=(bad,), only_in_old=(bad,), only_in_new=())
+    matches = Matches(kinds=(match,), only_in_old=(bad,), only_in_new=())
+    tell(Report(matches=matches, results=(found,), strict=False))
+    lines = capfd.readouterr().out.split("\n")
+    assert len(lines) == 17
+    assert all(line.isprintable() for line in lines)
 
 
 def test_values_are_looked_into_and_cut(sample: str, capfd: pytest.CaptureFixture[str]) -> None:

@@ -169,6 +169,19 @@ def test_todays_files_do_not_take_the_place_of_what_was_not_there(
     assert "No module named 'helper'" in capfd.readouterr().err
 
 
+def test_a_module_of_today_is_no_part_of_a_revision(
+    shop: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As a package in editable mode may be, which is found by a hook and not by the path."""
+    Path("shop/rates.py").write_text("")
+    hook = f"import sys\nsys.path.append({str(shop / 'shop')!r})\nimport rates\n"
+    Path("shop/hooked.py").write_text(f"{hook}from shop.orders import Order\n")
+    commit("third")
+    words = ("--url", "sqlite:///shop.db")
+    assert run(["replay-diff", "shop.hooked@main", "shop.hooked", *words]) == 1
+    assert "the module 'rates' is that of today" in capfd.readouterr().err
+
+
 def test_links_that_lead_out_of_the_repository_are_left_out(
     shop: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,9 +13,9 @@ from hitherto import connect
 from hitherto.application.ports import Backend
 from hitherto.application.records import StoredEvent, check_range
 from hitherto.cli.looking.options import AsLines, check_limit
-from hitherto.cli.looking.showing import plain, print_lines, screen, time_of
+from hitherto.cli.looking.showing import print_lines, screen, time_of
 from hitherto.cli.options import Schema, Url
-from hitherto.cli.printing import say
+from hitherto.cli.printing import plain, say
 from hitherto.domain.identifiers import check_identifier
 from hitherto.errors import InvalidInput
 

@@ -18,9 +18,9 @@ from hitherto.application.ports import Backend
 from hitherto.application.records import MAX_VERSION, StoredEvent
 from hitherto.cli.loading import Kind, load_all
 from hitherto.cli.looking.options import Occurred, bounds, check_limit, place
-from hitherto.cli.looking.showing import cell, plain, screen, short, table, time_of, told
+from hitherto.cli.looking.showing import cell, screen, short, table, time_of, told
 from hitherto.cli.options import AsJson, Schema, Url
-from hitherto.cli.printing import print_json, say
+from hitherto.cli.printing import plain, print_json, say
 from hitherto.domain.identifiers import check_identifier
 from hitherto.errors import InvalidInput
 

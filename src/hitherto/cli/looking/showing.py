@@ -15,16 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from hitherto.application.records import StoredEvent
+from hitherto.cli.printing import plain
 
 _KEPT = 2_000_000  # characters
-_CONTROLS = {
-    code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029)
-} | {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
-
-
-def plain(text: str) -> str:
-    """A text whose control characters, which a terminal would obey, are written out."""
-    return text.translate(_CONTROLS)
 
 
 def cell(text: str, style: str = "") -> Text:

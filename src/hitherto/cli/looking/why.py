@@ -13,9 +13,9 @@ from hitherto import connect
 from hitherto.application.looking.causes import Cause, Why
 from hitherto.application.looking.causes import why as causes_of
 from hitherto.application.records import StoredEvent
-from hitherto.cli.looking.showing import plain, screen, time_of, told
+from hitherto.cli.looking.showing import screen, time_of, told
 from hitherto.cli.options import AsJson, Schema, Url
-from hitherto.cli.printing import print_json, say
+from hitherto.cli.printing import plain, print_json, say
 from hitherto.errors import InvalidInput
 
 _CORRELATED = 20

@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote
 
 from cyclopts import Parameter
 
+from hitherto.cli.options import AsJson, Schema, Url
 from hitherto.cli.replay_diff.revisions import laid_out
 from hitherto.cli.replay_diff.running import Options, run
 from hitherto.cli.replay_diff.telling import print_report, tell
@@ -22,7 +23,7 @@ def replay_diff(
     new: str,
     /,
     *,
-    url: str | None = None,
+    url: Url = None,
     ids: Annotated[Sequence[str], Parameter(name="--id", negative="", show_default=False)] = (),
     sample: int | None = None,
     ignore_fields: Annotated[
@@ -32,8 +33,8 @@ def replay_diff(
     show: int = 10,
     jobs: int | None = None,
     timeout: float = 60.0,
-    schema: str = "public",
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    schema: Schema = "public",
+    as_json: AsJson = False,
 ) -> int:
     """Fold every aggregate with two versions of the code, and tell which states differ.
 
@@ -43,7 +44,8 @@ def replay_diff(
         hitherto replay-diff shop.orders:Order@main shop.orders:Order --url sqlite:///shop.db
 
     It tells since which event an aggregate differs, and in which fields. Nothing is changed, and
-    snapshots are not read. The exit status is 0 if all are equal, and 1 if some differ.
+    snapshots are not read. The exit status is 0 if all are equal, and 1 if some differ, or if there
+    was nothing to compare.
 
     Parameters
     ----------
@@ -51,8 +53,6 @@ def replay_diff(
         The old version.
     new:
         The new version.
-    url:
-        The store's URL; by default DATABASE_URL, else sqlite:///hitherto.db.
     ids:
         One aggregate's id. It may be given several times; by default all.
     sample:
@@ -67,10 +67,6 @@ def replay_diff(
         How many processes fold, but two at least; by default as many as there are processors.
     timeout:
         Seconds without a sign of life after which a process is given up.
-    schema:
-        The PostgreSQL schema that holds the tables.
-    as_json:
-        Print the result as JSON.
     """
     options = Options(
         url=_seen_from_anywhere(Settings.from_environment(url=url).url),

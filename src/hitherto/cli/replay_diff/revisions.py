@@ -24,6 +24,7 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
         folder: The current folder of whoever imports it.
         path: Where modules are looked for.
         root: What the module must lie in; None: anywhere.
+        top: Where the repository's files of today are, of which none is to be imported.
         revision: Of which it is; None: the files here.
     """
 
@@ -32,6 +33,7 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     path: list[str]
     root: str | None = None
+    top: str | None = None
     revision: str | None = None
 
 
@@ -83,6 +85,7 @@ class _Tree:
             folder=str(self._root) if folder is None else folder,
             path=mapped,
             root=str(self._root),
+            top=str(self._top),
             revision=revision,
         )
 

@@ -49,10 +49,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     strict: bool
 
     @property
+    def compared(self) -> bool:
+        """Whether there was anything that a version could fold."""
+        return any(each.aggregates > each.both_fail for each in self.results)
+
+    @property
     def equal(self) -> bool:
-        """Whether the versions fold alike."""
-        alone = self.matches.only_in_old or self.matches.only_in_new
-        return not (self.strict and alone) and not any(each.differing for each in self.results)
+        """Whether something was compared, and the versions fold it alike."""
+        alone = self.strict and (self.matches.only_in_old or self.matches.only_in_new)
+        differ = any(each.differing for each in self.results)
+        return self.compared and not alone and not differ
 
 
 async def run(codes: Sequence[Code], options: Options) -> Report:

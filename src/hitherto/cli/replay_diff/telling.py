@@ -7,7 +7,7 @@ import msgspec
 from rich.console import Console
 
 from hitherto.application.comparing import Compared, Difference, FieldChange
-from hitherto.cli.printing import print_json, say
+from hitherto.cli.printing import plain, print_json, say
 from hitherto.cli.replay_diff.matching import Match
 from hitherto.cli.replay_diff.running import Options, Report
 from hitherto.infrastructure.urls import without_password
@@ -52,14 +52,22 @@ def tell(report: Report) -> None:
             say(console, f"\n… and {each.differing - len(each.differences):,} more")
     _tell_only(console, "Only in the old version, not compared", report.matches.only_in_old)
     _tell_only(console, "Only in the new version, not compared", report.matches.only_in_new)
+    if not report.compared:
+        say(console, "Nothing could be compared.", "red")
 
 
 def _tell_numbers(console: Console, found: Compared, match: Match, *, strict: bool) -> None:
-    name, all_ = found.aggregate_type, f"{found.aggregates:,}"
+    name, folded = plain(found.aggregate_type), found.aggregates - found.both_fail
     if found.differing:
-        say(console, f"{name}: {found.differing:,} of {all_} differ", "red")
+        say(console, f"{name}: {found.differing:,} of {found.aggregates:,} differ", "red")
+    elif folded:
+        say(console, f"{name}: {folded:,} folded, none differs", "green")
     else:
-        say(console, f"{name}: {all_} folded, none differs", "green")
+        say(
+            console,
+            f"{name}: none {'could be folded' if found.aggregates else 'is stored'}",
+            "yellow",
+        )
     _tell_counts(console, "First differing event types", found.event_types)
     _tell_counts(console, "Fields", found.fields)
     for count, who in ((found.old_fails, "old"), (found.new_fails, "new")):
@@ -67,8 +75,8 @@ def _tell_numbers(console: Console, found: Compared, match: Match, *, strict: bo
             say(console, f"  The {who} version fails to fold: {count:,}")
     if found.both_fail:
         first = found.failures[0] if found.failures else None
-        such_as = "" if first is None else f", such as {first.aggregate_id!r}: {first.error}"
-        say(console, f"  Both fail to fold, alike: {found.both_fail:,}{such_as}")
+        such_as = "" if first is None else f", such as {first.aggregate_id!r}: {plain(first.error)}"
+        say(console, f"  Both fail to fold, alike: {found.both_fail:,}{such_as}", "yellow")
     note = "" if strict else ", not compared"
     _tell_only(console, f"  Fields only in the old version{note}", match.only_in_old)
     _tell_only(console, f"  Fields only in the new version{note}", match.only_in_new)
@@ -76,29 +84,29 @@ def _tell_numbers(console: Console, found: Compared, match: Match, *, strict: bo
 
 def _tell_counts(console: Console, what: str, counts: Mapping[str, int]) -> None:
     if counts:
-        told = [f"{name} {count:,}" for name, count in list(counts.items())[:_TYPES]]
+        told = [f"{plain(name)} {count:,}" for name, count in list(counts.items())[:_TYPES]]
         told += [f"and {len(counts) - _TYPES} more"] if len(counts) > _TYPES else []
         say(console, f"  {what}: {', '.join(told)}")
 
 
 def _tell_only(console: Console, what: str, names: Sequence[str]) -> None:
     if names:
-        say(console, f"{what}: {', '.join(names)}")
+        say(console, f"{what}: {', '.join(map(plain, names))}")
 
 
 def _tell_difference(console: Console, found: Difference) -> None:
     stored = "" if found.stored_at is None else f", stored {found.stored_at:%Y-%m-%d %H:%M:%S} UTC"
-    say(console, f"\n{found.aggregate_id} since version {found.version}", "bold")
+    say(console, f"\n{plain(found.aggregate_id)} since version {found.version}", "bold")
     if found.event_type:
-        say(console, f"  {found.event_type} at position {found.position}{stored}")
+        say(console, f"  {plain(found.event_type)} at position {found.position}{stored}")
     if found.old_error or found.new_error:
-        say(console, f"  old: {found.old_error or 'folds it'}")
-        say(console, f"  new: {found.new_error or 'folds it'}")
+        say(console, f"  old: {plain(found.old_error or 'folds it')}")
+        say(console, f"  new: {plain(found.new_error or 'folds it')}")
     elif not found.fields:
         say(console, "  a version gives another state each time that it folds")
     for change in found.fields:
         for path, old, new in _changes(change):
-            say(console, f"  {path}: {_shortened(old)} → {_shortened(new)}")
+            say(console, f"  {plain(path)}: {_shortened(old)} → {_shortened(new)}")
 
 
 def _changes(change: FieldChange) -> list[tuple[str, Any, Any]]:
@@ -126,5 +134,5 @@ def _written(value: Any) -> str:
 
 
 def _shortened(value: Any) -> str:
-    text = _written(value)
+    text = plain(_written(value))
     return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"

@@ -165,6 +165,21 @@ def _check_place(code: Code) -> None:
             f"the module {module!r} is not there, as seen from the current folder; "
             f"{file or 'one without a file'} was found instead"
         )
+    for name, each in list(sys.modules.items()):
+        if code.top is not None and name.partition(".")[0] != "hitherto":
+            _check_age(name, getattr(each, "__file__", None), code.top, str(code.root))
+
+
+def _check_age(name: str, file: str | None, top: str, root: str) -> None:
+    """Refuse a module that is of the repository, but not of the revision."""
+    path = Path(file or "").resolve()
+    if path.is_relative_to(root) or not path.is_relative_to(top):
+        return
+    if (Path(root) / path.relative_to(top)).exists():
+        raise ConfigurationError(
+            f"the module {name!r} is that of today, {file}, though it may be another one there: "
+            "name the folder that it is in by PYTHONPATH"
+        )
 
 
 if __name__ == "__main__":
