@@ -290,23 +290,24 @@ class PersonalContract:
         forgotten = await forget(store, "ada")
         assert (forgotten.keys, forgotten.left, forgotten.searched) == (1, (), True)
 
+    async def test_who_lacks_keys_keeps_no_snapshot(self, store: Store, backend: Backend) -> None:
+        """Others have them, and would be given what is redacted."""
+        await self._filled(store)
+        for each in ("ada", "bob"):
+            await backend.personal.drop_snapshots([each])
+        copy = Repository(Store(Sealing(backend, _NoKeys())), Person)
+        ada = await copy.load("ada")
+        assert ada.name == "[redacted]"
+        assert not await copy.snapshot(ada)
+        assert await backend.read_snapshot("ada") is None
+        assert (await Repository(store, Person).load("ada")).name == ADA
+
     async def test_keys_that_are_missing_are_told(
         self, store: Store, backend: Backend, caplog: pytest.LogCaptureFixture
     ) -> None:
         """As in a copy that was given none; it is read as redacted."""
-
-        class NoKeys:
-            async def keys(self, subjects: Any) -> Sequence[SubjectKey]:
-                return []
-
-            async def make(self, subjects: Any) -> Sequence[SubjectKey]:
-                raise AssertionError
-
-            async def shred(self, subject: str) -> int:
-                return 0
-
         await self._filled(store)
-        copy = Store(Sealing(backend, NoKeys()))
+        copy = Store(Sealing(backend, _NoKeys()))
         assert (await Repository(copy, Person, snapshot_every=None).history("ada"))[
             0
         ].event.name == "[redacted]"
@@ -405,3 +406,16 @@ def _append(id: str, data: str) -> Any:
         occurred_at=datetime(2024, 1, 1, tzinfo=UTC),
     )
     return Append(aggregate_id=id, aggregate_type="Person", expected_version=0, events=(event,))
+
+
+class _NoKeys:
+    """Has none, and gets none."""
+
+    async def keys(self, subjects: Any) -> Sequence[SubjectKey]:
+        return []
+
+    async def make(self, subjects: Any) -> Sequence[SubjectKey]:
+        raise AssertionError
+
+    async def shred(self, subject: str) -> int:
+        return 0

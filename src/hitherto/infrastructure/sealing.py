@@ -19,6 +19,7 @@ from hitherto.application.records import (
     Append,
     LogPage,
     PlacedEvent,
+    Snapshot,
     StoredEvent,
     Stream,
 )
@@ -62,6 +63,7 @@ class Sealing(Decorator):
         super().__init__(backend)
         self.keys: PersonalKeys = keys or backend.personal
         self._logger = logger or logging.getLogger("hitherto")
+        self._lacks_keys = False
 
     @property
     def sealed(self) -> Backend:
@@ -198,8 +200,19 @@ class Sealing(Decorator):
         there = ciphers_of(await self.keys.keys({subject for subject, _ in wanted}))
         missing = wanted - there.keys()
         if missing:
+            self._lacks_keys = True
             log_event(self._logger, logging.WARNING, "personal_keys_missing", keys=len(missing))
         return {**dict.fromkeys(missing), **there}
+
+    async def save_snapshot(self, snapshot: Snapshot, *, replacing: int | None = None) -> bool:
+        """See `SnapshotStore.save_snapshot`.
+
+        Once keys were missing, as where a process was not given them, none is kept: others, who
+        have the keys, would be given what is redacted.
+        """
+        if self._lacks_keys:
+            return False
+        return await super().save_snapshot(snapshot, replacing=replacing)
 
     @property
     def looking(self) -> Looking:
