@@ -8,7 +8,11 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from hitherto.testing.given import Given, Outcome, given
+from hitherto.testing.clock import ManualClock
+from hitherto.testing.given import given
+from hitherto.testing.given_aggregate import Given, Outcome
+from hitherto.testing.given_process import GivenProcess
+from hitherto.testing.given_projection import GivenDocuments, GivenProjection, GivenTotals
 
 if TYPE_CHECKING:
     from hitherto.testing.checkpoint_contract import CheckpointContract
@@ -20,6 +24,11 @@ if TYPE_CHECKING:
 __all__ = [
     "CheckpointContract",
     "Given",
+    "GivenDocuments",
+    "GivenProcess",
+    "GivenProjection",
+    "GivenTotals",
+    "ManualClock",
     "Outcome",
     "Probe",
     "RepositoryContract",

@@ -1,19 +1,63 @@
-"""`given`, when, then: tests of aggregates and deciders that need no store."""
+"""`given`, when, then: tests of decisions, processes and projections that need no store."""
 
-import inspect
-import re
-from collections.abc import Callable, Iterable
-from typing import Any, Generic, Self, TypeVar
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar, overload
 
+from hitherto.application.projection import Projection
+from hitherto.application.views import Documents, Totals
 from hitherto.domain.aggregate import Aggregate
 from hitherto.domain.event import Event
-from hitherto.errors import InvalidInput
+from hitherto.domain.process import Process
+from hitherto.testing.clock import START
+from hitherto.testing.given_aggregate import Given, given_aggregate
+from hitherto.testing.given_process import GivenProcess
+from hitherto.testing.given_projection import GivenDocuments, GivenProjection, GivenTotals
+from hitherto.testing.timeline import Happening, Timeline
 
 A = TypeVar("A", bound=Aggregate[Any])
+D = TypeVar("D")
+P = TypeVar("P", bound=Process[Any])
 
 
-def given(aggregate: Callable[[str], A], *history: Event, id: str = "given-1") -> "Given[A]":
-    """An aggregate to which `history` has happened.
+@overload
+def given(  # type: ignore[overload-overlap]  # a process is an aggregate, too, but is told here
+    subject: type[P], *history: Happening, id: str = ..., at: datetime = ...
+) -> GivenProcess[P]: ...
+@overload
+def given(
+    subject: Totals[D, Any],
+    *history: Happening,
+    id: str = ...,
+    at: datetime = ...,
+    url: str | None = ...,
+) -> GivenTotals[D]: ...
+@overload
+def given(
+    subject: Documents[D, Any],
+    *history: Happening,
+    id: str = ...,
+    at: datetime = ...,
+    url: str | None = ...,
+) -> GivenDocuments[D]: ...
+@overload
+def given(
+    subject: Projection[Any],
+    *history: Happening,
+    id: str = ...,
+    at: datetime = ...,
+    url: str | None = ...,
+) -> GivenProjection: ...
+@overload
+def given(subject: Callable[[str], A], *history: Event, id: str = ...) -> Given[A]: ...
+def given(
+    subject: Any,
+    *history: Any,
+    id: str = "given-1",
+    at: datetime = START,
+    url: str | None = None,
+) -> Any:
+    """What `history` has happened to: an aggregate, a decider, a process or a projection.
 
     ::
 
@@ -24,148 +68,38 @@ def given(aggregate: Callable[[str], A], *history: Event, id: str = "given-1") -
                 .then_raises(InvalidAggregateState, match="not active")
             )
 
+        def test_an_order_that_is_not_paid_is_reminded_of():
+            given(Reminder, OrderPlaced()).when(timedelta(days=14)).then(SendReminder("given-1"))
+
+        def test_a_deposit_raises_the_balance():
+            given(Accounts(), Opened()).when(Deposited(5)).then_documents({"given-1": Account(5)})
+
     Args:
-        aggregate: The aggregate class, or an instance of a `Decider`.
-        history: Its saved events, oldest first.
-        id: Its id.
+        subject: The class of an aggregate or a process; an instance of a `Decider` or of a
+            projection, such as `projection` makes of a function.
+        history: Its events, oldest first. For a process and a projection also events of other
+            aggregates, as ``("order-2", OrderPlaced())``, and time that passes, as a `timedelta`.
+        id: The aggregate's id: of the one that decides, or whose events are given.
+        at: The moment of the first event, with a time zone.
+        url: For a projection: a PostgreSQL database whose connection its handlers are given, in a
+            schema of its own that is never committed; left out: SQLite's, in memory.
 
     Raises:
-        InvalidInput: An event of `history` is not in the aggregate's union.
+        InvalidInput: An event of `history` is not one of the subject's.
     """
-    subject = aggregate(id)
-    for event in history:
-        if type(event) not in subject.definition.event_classes:
-            owner = subject.definition.owner.__qualname__
-            raise InvalidInput(f"{type(event).__qualname__} is not an event of {owner}")
-    subject._fold(enumerate(history, 1))
-    return Given(subject)
+    kind = _kind_of(subject)
+    if kind is None:
+        return given_aggregate(subject, history, id)
+    options = {} if kind is GivenProcess else {"url": url}
+    begun: Any = kind(subject, Timeline(id, at), **options)
+    begun.when(*history)
+    if begun.error is not None:
+        raise begun.error
+    return begun
 
 
-class Given(Generic[A]):
-    """An aggregate with a history.
-
-    Attributes:
-        aggregate: It.
-    """
-
-    def __init__(self, aggregate: A) -> None:
-        self.aggregate = aggregate
-
-    def when(self, command: Callable[[A], object]) -> "Outcome[A]":
-        """Run `command` on the aggregate; what it led to is for the ``then`` methods to check."""
-        try:
-            result = command(self.aggregate)
-        except Exception as error:  # noqa: BLE001  # then_raises looks at it
-            return Outcome(self.aggregate, error)
-        if inspect.iscoroutine(result):
-            result.close()
-            raise TypeError("the command is a coroutine function: decisions are not async")
-        return Outcome(self.aggregate, None)
-
-    def then_state(self, **expected: object) -> Self:
-        """Check fields of the state that the history alone leads to."""
-        _check_state(self.aggregate, expected)
-        return self
-
-
-class Outcome(Generic[A]):
-    """What a command led to. Every ``then`` method returns it, so that checks can be chained.
-
-    Attributes:
-        aggregate: The aggregate after the command.
-        error: What the command raised.
-    """
-
-    def __init__(self, aggregate: A, error: Exception | None) -> None:
-        self.aggregate = aggregate
-        self.error = error
-
-    def then(self, *expected: Event) -> Self:
-        """Check that exactly these events were recorded, in this order.
-
-        Raises:
-            AssertionError: Others were, or the command raised.
-        """
-        recorded = self.aggregate.pending
-        if self.error is not None:
-            raise AssertionError(
-                f"{self._who}: the command raised {self.error!r}\n  expected: {_listed(expected)}"
-            ) from self.error
-        if recorded != expected:
-            raise AssertionError(
-                f"{self._who}: other events were recorded than expected\n"
-                f"  expected: {_listed(expected)}\n  recorded: {_listed(recorded)}"
-            )
-        return self
-
-    def then_nothing(self) -> Self:
-        """Check that the command was accepted and recorded no event.
-
-        Raises:
-            AssertionError: It recorded one, or it raised.
-        """
-        return self.then()
-
-    def then_raises(self, error: type[Exception], *, match: str | None = None) -> Self:
-        """Check that the command raised `error`, and left no event behind.
-
-        Args:
-            error: The class of the error.
-            match: A regular expression that is to be found in its message.
-
-        Raises:
-            AssertionError: It raised nothing or something else, or had recorded events.
-        """
-        recorded = self.aggregate.pending
-        if self.error is None:
-            raise AssertionError(
-                f"{self._who}: the command did not raise\n"
-                f"  expected: {error.__name__}\n  recorded: {_listed(recorded)}"
-            )
-        if not isinstance(self.error, error):
-            raise AssertionError(
-                f"{self._who}: the command raised another error\n"
-                f"  expected: {error.__name__}\n  raised:   {self.error!r}"
-            ) from self.error
-        if match is not None and not re.search(match, str(self.error)):
-            raise AssertionError(
-                f"{self._who}: {error.__name__} has another message\n"
-                f"  expected: {match}\n  raised:   {self.error}"
-            ) from self.error
-        if recorded:
-            raise AssertionError(
-                f"{self._who}: the command recorded events before it raised {self.error!r}\n"
-                f"  recorded: {_listed(recorded)}"
-            ) from self.error
-        return self
-
-    def then_state(self, **expected: object) -> Self:
-        """Check fields of the state after the command.
-
-        Raises:
-            AssertionError: A field has another value, or there is none of that name.
-        """
-        _check_state(self.aggregate, expected)
-        return self
-
-    @property
-    def _who(self) -> str:
-        return f"{self.aggregate.definition.owner.__qualname__} {self.aggregate.id!r}"
-
-
-def _check_state(aggregate: Aggregate[Any], expected: dict[str, object]) -> None:
-    missing = object()
-    lines: list[str] = []
-    for name, value in expected.items():
-        actual = getattr(aggregate, name, missing)
-        if actual is missing:
-            lines.append(f"  {name}: there is no such field")
-        elif actual != value:
-            lines.append(f"  {name}: expected {value!r}, is {actual!r}")
-    if lines:
-        owner = aggregate.definition.owner.__qualname__
-        raise AssertionError("\n".join([f"{owner} {aggregate.id!r}: the state differs", *lines]))
-
-
-def _listed(events: Iterable[Event]) -> str:
-    return "\n            ".join(map(repr, events)) or "nothing"
+def _kind_of(subject: object) -> Any:
+    if isinstance(subject, type) and issubclass(subject, Process):
+        return GivenProcess
+    kinds = {Totals: GivenTotals, Documents: GivenDocuments, Projection: GivenProjection}
+    return next((kind for base, kind in kinds.items() if isinstance(subject, base)), None)
