@@ -84,6 +84,7 @@ def test_an_outage_is_told_and_passes(tmp_path: Path) -> None:
                 service.wait_until_ready()
                 answer = service.ask("POST", "/accounts/a/deposits", {"cents": 5})
                 assert (answer.status, answer.body["cents"]) == (200, 5)
+                assert service.ask("GET", "/accounts/a").etag == answer.etag
     finally:
         cluster.stop()
 

@@ -13,10 +13,12 @@ from hitherto.domain.aggregate import Aggregate
 
 A = TypeVar("A", bound=Aggregate[Any])
 Held = tuple[hitherto.Store, AsyncGenerator[hitherto.Store]]
+Place = tuple[asyncio.AbstractEventLoop, int]
 
 _lock = threading.Lock()
 _store: sync.Store | None = None
-_opening: dict[asyncio.AbstractEventLoop, asyncio.Task[Held]] = {}
+_opening: dict[Place, asyncio.Task[Held]] = {}
+_changes = 0  # of the settings
 
 
 def get_store() -> sync.Store:
@@ -47,10 +49,10 @@ async def aget_store() -> hitherto.Store:
         ConfigurationError: The settings are wrong.
         EventStoreUnavailable: The server cannot be reached; the next call tries again.
     """
-    loop = asyncio.get_running_loop()
-    opening = _opening.get(loop)
-    if opening is None or _has_failed(opening):
-        opening = _opening[loop] = loop.create_task(_open(loop))
+    place = (asyncio.get_running_loop(), _changes)
+    opening = _opening.get(place)
+    if opening is None:
+        opening = _opening[place] = asyncio.create_task(_open(place))
     store, _ = await asyncio.shield(opening)  # Others may wait for it, too.
     return store
 
@@ -86,8 +88,9 @@ def arepository(
 
 def renew(*, setting: str, **_more: Any) -> None:
     """Begin anew after a change of the settings, which tests make: the repositories remain."""
+    global _changes  # noqa: PLW0603
     if setting == "HITHERTO":
-        _opening.clear()
+        _changes += 1
         if _store is not None:
             _store._open_later()
 
@@ -96,16 +99,12 @@ def _connect() -> hitherto.Store:
     return hitherto.connect(**connect_arguments())
 
 
-def _has_failed(opening: asyncio.Task[Held]) -> bool:
-    return opening.done() and (opening.cancelled() or opening.exception() is not None)
-
-
-async def _open(loop: asyncio.AbstractEventLoop) -> Held:
-    holding = _hold(loop)
+async def _open(place: Place) -> Held:
+    holding = _hold(place)
     return await anext(holding), holding
 
 
-async def _hold(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[hitherto.Store]:
+async def _hold(place: Place) -> AsyncGenerator[hitherto.Store]:
     """Keep a store open until the loop ends, which then closes the generators that it has begun.
 
     Django hands on no other sign of a server's end.
@@ -114,4 +113,4 @@ async def _hold(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[hitherto.Stor
         async with _connect() as store:
             yield store
     finally:
-        _opening.pop(loop, None)
+        del _opening[place]
