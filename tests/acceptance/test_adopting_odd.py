@@ -12,11 +12,14 @@ from hitherto import (
     ConfigurationError,
     Event,
     EventStoreError,
+    HithertoError,
+    InvalidAggregateState,
     InvalidInput,
     Repository,
+    SchemaMismatch,
     connect,
 )
-from hitherto.application.adopting import InStep, Mapped, Row, adopt, compare
+from hitherto.application.adopting import InStep, Mapped, Row, adopt, baseline, capturing, compare
 from hitherto.infrastructure.legacy import legacy_table
 
 pytestmark = pytest.mark.integration
@@ -184,6 +187,41 @@ async def test_a_date_that_python_does_not_know_is_told(value: str, postgres: Wo
         for read in (adopt(mapped), mapped.table.rows(["1"]), mapped.table.changes(9)):
             with pytest.raises(EventStoreError, match=r"notes holds a value .* set it right"):
                 await read
+
+
+@pytest.mark.parametrize(
+    ("error", "ends"), [(SchemaMismatch("old"), True), (InvalidAggregateState("closed"), False)]
+)
+async def test_what_concerns_no_row_alone_refuses_none(
+    error: HithertoError, ends: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends there, and is tried again when that is mended; others are told row by row."""
+    sqlite = await made("sqlite", str, tmp_path)
+    await sqlite.execute(
+        "CREATE TABLE notes (id INTEGER PRIMARY KEY, name TEXT)",
+        "INSERT INTO notes VALUES (1, 'one'), (2, 'two')",
+    )
+
+    async def fail(*_: Any) -> None:
+        raise error
+
+    async with Opened(sqlite, "notes") as mapped:
+        await mapped.table.install()
+        with monkeypatch.context() as patch:
+            patch.setattr(baseline, "append", fail)
+            patch.setattr(capturing, "append", fail)
+            await sqlite.execute("UPDATE notes SET name = 'eins' WHERE id = 1")
+            if ends:
+                for work in (adopt(mapped), InStep(mapped).catch_up()):
+                    with pytest.raises(SchemaMismatch):
+                        await work
+            else:
+                assert (await adopt(mapped)).refused == 2
+                await InStep(mapped).catch_up()
+        assert (await mapped.table.refused(9))[0] == (0 if ends else 1)
+        assert (await adopt(mapped)).written == 2
+        await InStep(mapped).catch_up()
+        assert (await compare(mapped)).equal
 
 
 @pytest.mark.parametrize("change", ["DROP TABLE {outbox}", "ALTER TABLE {table} DROP name"])

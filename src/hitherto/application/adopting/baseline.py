@@ -19,8 +19,10 @@ from hitherto.errors import (
     AggregateLocked,
     AggregateVersionConflict,
     AlreadyHandled,
+    ConfigurationError,
     EventStoreError,
     InvalidInput,
+    SchemaMismatch,
     Unavailable,
 )
 
@@ -29,6 +31,8 @@ _ATTEMPTS = 20
 _PAUSE = 0.05  # seconds
 RIVALS = (AggregateVersionConflict, AlreadyHandled, AggregateLocked)
 """Somebody else was faster, or is at it: it may be tried again."""
+OF_NO_ROW = (Unavailable, SchemaMismatch, ConfigurationError)
+"""Whatever row it is, it cannot be taken over now."""
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +122,7 @@ class _Adopting:
         contained = [change for each, _ in fresh.values() for change in each.contained]
         try:
             await self._append([begun for _, begun in fresh.values()], contained)
-        except Unavailable:
+        except OF_NO_ROW:
             raise
         except (AggregateError, AlreadyHandled, EventStoreError, InvalidInput):
             for each, begun in fresh.values():
@@ -140,9 +144,9 @@ class _Adopting:
                 if not left:
                     raise
                 await asyncio.sleep(_PAUSE * random.random())  # noqa: S311  # jitter
-            except Unavailable:
+            except OF_NO_ROW:
                 raise
-            except (EventStoreError, InvalidInput) as error:
+            except (AggregateError, EventStoreError, InvalidInput) as error:
                 self._refuse(row.key, error)
                 return
             else:

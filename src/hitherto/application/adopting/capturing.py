@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from hitherto.application.adopting.baseline import RIVALS
+from hitherto.application.adopting.baseline import OF_NO_ROW, RIVALS
 from hitherto.application.adopting.mapped import CannotMap, Mapped, by_key
 from hitherto.application.adopting.ports import Change
 from hitherto.application.adopting.settling import settle
@@ -93,7 +93,7 @@ class Capture:
         if changes:
             try:
                 await self._settle(parts, await self._record(parts))
-            except Unavailable:
+            except OF_NO_ROW:
                 raise
             except HithertoError:
                 await self._take_each(parts)
@@ -106,7 +106,7 @@ class Capture:
             part = {key: changes}
             try:
                 await self._settle(part, await self._patiently(part))
-            except Unavailable:
+            except OF_NO_ROW:
                 raise
             except AggregateLocked as error:
                 locked = error
