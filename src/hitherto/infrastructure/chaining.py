@@ -1,4 +1,4 @@
-"""`Chained`: a backend whose events are in hash chains, and `ResilientChain`, which reads them."""
+"""`Chained`: a backend whose events are in hash chains."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from hitherto.application.alongside import Alongside
-from hitherto.application.chain.links import Head, Link, content_hash
-from hitherto.application.ports import Chain
+from hitherto.application.chain.links import content_hash
 from hitherto.application.records import Append, PlacedEvent
 from hitherto.infrastructure.decorator import Decorator
-from hitherto.infrastructure.looking import Calls
 
 _MANY = 100  # events from which on another thread hashes them, so that the loop goes on
 
@@ -67,30 +65,3 @@ def _history(events: Sequence[PlacedEvent]) -> list[PlacedEvent]:
         )
         for event in events
     ]
-
-
-class ResilientChain:
-    """See `Resilient`.
-
-    Args:
-        chain: What does the work.
-        call: How it is called.
-    """
-
-    def __init__(self, chain: Chain, call: Calls) -> None:
-        self._chain = chain
-        self._call = call
-
-    async def first(self) -> int | None:
-        """See `Chain.first`; it has no deadline, for it may read all that is stored."""
-        return await self._chain.first()
-
-    async def links(self, *, after: tuple[str, int] = ("", 0), limit: int = 1000) -> Sequence[Link]:
-        """See `Chain.links`."""
-        return await self._call("links", lambda: self._chain.links(after=after, limit=limit))
-
-    async def heads(self, *, after: str = "", until: int, limit: int = 1000) -> Sequence[Head]:
-        """See `Chain.heads`."""
-        return await self._call(
-            "heads", lambda: self._chain.heads(after=after, until=until, limit=limit)
-        )

@@ -21,14 +21,10 @@ from hitherto.errors import (
     EventStoreUnavailable,
     HithertoError,
 )
-from hitherto.infrastructure.archive import ResilientArchive
 from hitherto.infrastructure.breaker import Breaker
-from hitherto.infrastructure.chaining import ResilientChain
+from hitherto.infrastructure.calling import called
 from hitherto.infrastructure.deadline import Deadline
 from hitherto.infrastructure.decorator import Decorator
-from hitherto.infrastructure.erasures import ResilientErasures
-from hitherto.infrastructure.looking import ResilientLooking
-from hitherto.infrastructure.personal import ResilientPersonal
 
 T = TypeVar("T")
 
@@ -46,8 +42,9 @@ class Resilient(Decorator):
     circuit breaker refuses further ones for a while.
 
     Opening is not retried: a process that cannot reach its store says so when it starts. Nor is
-    there a deadline for `wait`, in which outages end by themselves, and for `inspect`, which reads
-    all that is stored. Whoever works with `checkpoints` sees to outages too.
+    there a deadline for `wait`, in which outages end by themselves, and for `inspect` and what else
+    reads all that is stored. Where an answer was lost, a call that counts what it has changed may
+    tell of none. Whoever works with `checkpoints` sees to outages too.
 
     Args:
         backend: What does the work.
@@ -77,27 +74,27 @@ class Resilient(Decorator):
     @property
     def looking(self) -> Looking:
         """See `Backend.looking`."""
-        return ResilientLooking(self.backend.looking, self._call)
+        return called(self.backend.looking, self._call, but={"statistics"})
 
     @property
     def chain(self) -> Chain:
         """See `Backend.chain`."""
-        return ResilientChain(self.backend.chain, self._call)
+        return called(self.backend.chain, self._call, but={"first"})
 
     @property
     def personal(self) -> PersonalData:
         """See `Backend.personal`."""
-        return ResilientPersonal(self.backend.personal, self._call)
+        return called(self.backend.personal, self._call, but={"find"})
 
     @property
     def archive(self) -> Archive:
         """See `Backend.archive`."""
-        return ResilientArchive(self.backend.archive, self._call)
+        return called(self.backend.archive, self._call)
 
     @property
     def erasures(self) -> Erasures:
         """See `Backend.erasures`."""
-        return ResilientErasures(self.backend.erasures, self._call)
+        return called(self.backend.erasures, self._call)
 
     async def append(
         self, appends: Sequence[Append], *, alongside: Alongside | None = None

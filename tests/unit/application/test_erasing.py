@@ -9,11 +9,12 @@ import pytest
 
 from hitherto import Aggregate, Event, Metadata, Personal, Repository, connect
 from hitherto.application.erasing import Erased, erase
-from hitherto.application.ports.erasures import Erasure
+from hitherto.application.ports.erasures import Erasure, Erasures
 from hitherto.application.records import StoredEvent
 from hitherto.application.verifying import verify
 from hitherto.errors import AggregateNotFound, InvalidAggregateState, InvalidInput
-from hitherto.infrastructure.erasures import ResilientErasures
+from hitherto.infrastructure.memory.erasures import MemoryErasures
+from hitherto.infrastructure.sqlite.erasures import SqliteErasures
 
 SLANDER = "what must not be told"
 
@@ -168,12 +169,13 @@ async def test_somebody_who_erases_at_the_same_moment_is_not_overwritten(
 ) -> None:
     """What the other one has erased would come back."""
 
-    async def late(self: ResilientErasures, event: StoredEvent, erasure: Erasure) -> bool:
+    async def late(self: Erasures, event: StoredEvent, erasure: Erasure) -> bool:
         monkeypatch.undo()
         await erased(notes, "about")
         return await self.erase(event, erasure)
 
-    monkeypatch.setattr(ResilientErasures, "erase", late)
+    for each in (MemoryErasures, SqliteErasures):
+        monkeypatch.setattr(each, "erase", late)
     with pytest.raises(InvalidInput, match="was erased by somebody else at this moment"):
         await erased(notes, "text")
     event: Any = (await notes.history("note-1"))[1].event

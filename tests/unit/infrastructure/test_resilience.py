@@ -464,3 +464,31 @@ class TestBreaker:
         assert told == [
             ("WARNING", "breaker_open"), ("INFO", "breaker_half_open"), ("INFO", "breaker_closed"),
         ]  # fmt: skip
+
+
+async def test_parts_of_a_store_are_called_as_it_is() -> None:
+    """But for what reads all that is stored, for which no deadline would do."""
+
+    class Part:
+        calls = 0
+
+        async def search(self, wanted: str, *, limit: int) -> tuple[str, int]:
+            self.calls += 1
+            if self.calls == 1:
+                raise EventStoreUnavailable("away", transient=True)
+            return wanted, limit
+
+        async def statistics(self) -> str:
+            await asyncio.sleep(0.2)
+            return "all"
+
+        async def event(self) -> None:
+            await asyncio.sleep(60)
+
+    store: Any = MemoryStore()
+    store.looking = Part()
+    looking: Any = Resilient(store, timeout=0.1).looking
+    assert await looking.search("this", limit=2) == ("this", 2)
+    assert await looking.statistics() == "all"
+    with pytest.raises(EventStoreUnavailable, match="no answer to event within"):
+        await looking.event()
