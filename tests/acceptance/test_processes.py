@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import inspect
 import itertools
 import os
 import random
@@ -19,16 +18,16 @@ from tests.unit.application.reminding import Clock, World
 from tests.unit.domain.reminder import AGAIN, NOON, PATIENCE
 
 from hitherto import ProjectionWorker, Store, connect
+from hitherto.testing import check_crashes, stored
 
 pytestmark = pytest.mark.integration
 
-LEASE = 0.15  # seconds
-STEPS = {"memory": 1, "sqlite": 3, "postgres": 3}  # which calls are the last, for it takes time
-MOMENTS = ("before it", "after it")
+LEASE = 0.05  # seconds
+EVERY = {"memory": 1, "sqlite": 7, "postgres": 7}  # which crashes there are, for it takes time
 Open = Callable[..., contextlib.AbstractAsyncContextManager[Store]]
 
 
-@pytest.fixture(params=STEPS)
+@pytest.fixture(params=EVERY)
 def open_new(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """Opens a new, empty store at each call."""
     number = itertools.count()
@@ -38,88 +37,6 @@ def open_new(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
         return lambda **settings: connect(f"sqlite:///{tmp_path}/{next(number)}.db", **settings)
     url = request.getfixturevalue("postgres_url")
     return lambda **settings: connect(url, schema=new_schema(), max_connections=4, **settings)
-
-
-class Killed(BaseException):
-    """The process has ended."""
-
-
-class Fate:
-    """Counts calls of the backend, and ends everything at one of them.
-
-    Attributes:
-        seen: How many calls there were.
-        dead: Whether it has; from then on no call reaches the backend.
-    """
-
-    def __init__(self, number: int = 0, moment: str = "") -> None:
-        self.seen = 0
-        self.dead = False
-        self._number = number
-        self._moment = moment
-
-    def meets(self, moment: str) -> None:
-        if self.dead or (self.seen == self._number and moment == self._moment):
-            self.dead = True
-            raise Killed
-
-
-class Mortal:
-    """A backend, or its checkpoints, whose every call may be the last."""
-
-    def __init__(self, part: Any, fate: Fate) -> None:
-        self._part = part
-        self._fate = fate
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._part, name)
-        if name == "checkpoints":
-            return Mortal(found, self._fate)
-        return self._guarded(found) if inspect.ismethod(found) else found
-
-    def _guarded(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **options: Any) -> Any:
-            result = method(*args, **options)
-            return self._run(result) if inspect.isawaitable(result) else result
-
-        return call
-
-    async def _run(self, result: Any) -> Any:
-        self._fate.seen += 1
-        try:
-            self._fate.meets("before it")
-        except Killed:
-            if inspect.iscoroutine(result):
-                result.close()
-            raise
-        answer = await result
-        self._fate.meets("after it")
-        return answer
-
-
-async def live(open_new: Open, fate: Fate) -> dict[str, Any]:
-    """A process that fate may end, and its heir; what the store tells at the end."""
-    clock = Clock()
-    async with open_new(clock=clock) as store:
-        world = World(store, clock)
-        for number in range(5):
-            await world.place(f"order-{number}", f"{number % 2}", pay=number < 3)
-        alive, store.backend = store.backend, Mortal(store.backend, fate)
-        with contextlib.suppress(Killed):
-            await decide(World(store, clock))
-        store.backend = alive
-        await decide(World(store, clock))
-        return await tale(world)
-
-
-async def decide(world: World) -> None:
-    """All that there is to decide, on two days."""
-    await world.catch_up(batch=2, lease=LEASE)
-    world.clock.now = until = NOON + PATIENCE + AGAIN
-    while True:  # A worker that stands by, for a dead one's lease, leaves the timers to that one.
-        await world.catch_up(batch=2, lease=LEASE)
-        if not await world.store.backend.due_timers("Reminder", until=until, limit=1):
-            return
 
 
 async def tale(world: World) -> dict[str, Any]:
@@ -137,17 +54,34 @@ async def test_it_may_be_killed_at_every_step(
     open_new: Open, request: pytest.FixtureRequest
 ) -> None:
     """At a call of the store, before it or after it took effect; another process goes on."""
-    step = STEPS[request.node.callspec.params["open_new"]]
-    undisturbed = Fate()
-    expected = await live(open_new, undisturbed)
-    assert sum(map(len, expected.values())) == 12 + 12 + 3  # of orders, of processes, of customers
-    numbers = range(1, undisturbed.seen + 1, step)
-    deaths = 0
-    for number, moment in zip(numbers, itertools.cycle(MOMENTS), strict=False):
-        fate = Fate(number, moment)
-        assert await live(open_new, fate) == expected, f"killed {moment}, {number}"
-        deaths += fate.dead
-    assert deaths > len(numbers) * 0.8
+    clock = Clock()
+
+    async def place(store: Store) -> None:
+        clock.now = NOON
+        world = World(store, clock)
+        for number in range(5):
+            await world.place(f"order-{number}", f"{number % 2}", pay=number < 3)
+
+    async def decide(store: Store) -> None:
+        """All that there is to decide, on two days."""
+        world = World(store, clock)
+        await world.catch_up(batch=2, lease=LEASE)
+        clock.now = NOON + PATIENCE + AGAIN
+        await world.catch_up(batch=2, lease=LEASE)
+
+    async def end(store: Store) -> dict[str, Any]:
+        found = await stored(store)
+        sizes.append(sum(map(len, found["events"].values())))
+        return found
+
+    sizes: list[int] = []
+
+    every = EVERY[request.node.callspec.params["open_new"]]
+    deaths = await check_crashes(
+        decide, prepare=place, open_store=lambda: open_new(clock=clock), end=end, every=every
+    )
+    assert deaths > 15
+    assert set(sizes) == {12 + 12 + 3}  # of orders, of processes, of customers
 
 
 async def test_workers_may_share_it(open_new: Open) -> None:

@@ -9,7 +9,7 @@ from hitherto.application.alongside import Timer
 from hitherto.application.checkpoints import ParkedEvent
 from hitherto.application.logging import log_event
 from hitherto.application.selection import Selection
-from hitherto.application.store import Store, utc_now
+from hitherto.application.store import Store
 from hitherto.domain.process import Process
 
 _TIMERS = 500  # at once
@@ -53,7 +53,7 @@ class DueTimers:
         due = await self._store.backend.due_timers(self._name, until=until, limit=limit)
         if len(due) < limit:
             self._forget(until, due)
-        now = utc_now()
+        now = self._store.clock()
         resting = {timer for timer, (end, _) in self._resting.items() if end > now}
         return [each for each in due if each not in resting]
 
@@ -61,7 +61,7 @@ class DueTimers:
         """Let a timer rest; it stays set, and others go on."""
         _, rest = self._resting.get(timer, (None, _FIRST_REST / 2))
         rest = min(2 * rest, _LONGEST_REST)
-        self._resting[timer] = utc_now() + rest, rest
+        self._resting[timer] = self._store.clock() + rest, rest
         log_event(
             self._store.logger,
             logging.ERROR,
@@ -76,7 +76,7 @@ class DueTimers:
         """Look at them again in a while."""
         if not timers:
             return
-        self._resting |= dict.fromkeys(timers, (utc_now() + _FIRST_REST, _FIRST_REST))
+        self._resting |= dict.fromkeys(timers, (self._store.clock() + _FIRST_REST, _FIRST_REST))
         log_event(
             self._store.logger,
             logging.WARNING,

@@ -16,6 +16,7 @@ from hitherto.testing.given_projection import GivenDocuments, GivenProjection, G
 
 if TYPE_CHECKING:
     from hitherto.testing.checkpoint_contract import CheckpointContract
+    from hitherto.testing.crashes import Crash, check_crashes, stored
     from hitherto.testing.probe import Probe
     from hitherto.testing.repository_contract import RepositoryContract
     from hitherto.testing.state_machine import check_store
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CheckpointContract",
+    "Crash",
     "Given",
     "GivenDocuments",
     "GivenProcess",
@@ -33,16 +35,21 @@ __all__ = [
     "Probe",
     "RepositoryContract",
     "StoreContract",
+    "check_crashes",
     "check_store",
     "given",
+    "stored",
 ]
 
 _MODULES = {
     "CheckpointContract": "hitherto.testing.checkpoint_contract",
+    "Crash": "hitherto.testing.crashes",
     "Probe": "hitherto.testing.probe",
     "RepositoryContract": "hitherto.testing.repository_contract",
     "StoreContract": "hitherto.testing.store_contract",
+    "check_crashes": "hitherto.testing.crashes",
     "check_store": "hitherto.testing.state_machine",
+    "stored": "hitherto.testing.crashes",
 }
 
 

@@ -90,7 +90,7 @@ def given(
     kind = _kind_of(subject)
     if kind is None:
         return given_aggregate(subject, history, id)
-    options = {} if kind is GivenProcess else {"url": url}
+    options = {"url": url} if isinstance(subject, Projection) else {}
     begun: Any = kind(subject, Timeline(id, at), **options)
     begun.when(*history)
     if begun.error is not None:

@@ -338,9 +338,7 @@ async def test_a_timer_that_fails_rests_while_others_fire(
     monkeypatch.setattr(Order, "remind", lambda order: order.record(Reminded(number=7)))
     await world.catch_up()
     assert len(await world.told("Reminder-order-1")) == 1
-    monkeypatch.setattr(
-        "hitherto.application.timers.utc_now", lambda: datetime.now(NOON.tzinfo) + DAY
-    )
+    world.clock.now += timedelta(seconds=5)
     await world.catch_up()
     assert (await world.told("order-1"))[1:] == [Reminded(number=7)]
 
@@ -364,8 +362,7 @@ async def test_a_timer_waits_for_what_was_set_aside(
     assert [type(each) for each in await world.told("Reminder-order-1")] == [Awaited]
     assert (await world.told("order-2"))[1:] == [Reminded(number=1)]
     await world.store.backend.checkpoints.retry_parked("Reminder", None, skip=False)
-    later = datetime.now(NOON.tzinfo) + DAY
-    monkeypatch.setattr("hitherto.application.timers.utc_now", lambda: later)
+    world.clock.now += timedelta(seconds=5)
     await world.catch_up()
     assert [type(each) for each in await world.told("Reminder-order-1")] == [Awaited, Settled]
 
