@@ -121,7 +121,7 @@ def test_as_json_all_of_it_is_told(url: str, capsys: pytest.CaptureFixture[str])
     assert report == {
         "store": url, "sound": False, "aggregate_types": ["Fine"],
         "events": 169, "snapshots": 25, "foreign": 0, "unread": False,
-        "chained": 0, "unchained": 0, "sealed_position": None,
+        "chained": 0, "unchained": 0, "erasures": 0, "sealed_position": None,
     }  # fmt: skip
     assert finding == {
         "kind": "snapshot-differs",

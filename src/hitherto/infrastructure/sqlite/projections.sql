@@ -161,7 +161,10 @@ SELECT worker, count(*) FROM projection_checkpoints
 WHERE name = ? AND generation = ? AND worker IS NOT NULL AND leased_until > ? GROUP BY worker
 
 -- name: next_event
-SELECT created_at FROM event_store_and_archive WHERE global_position > ? ORDER BY global_position LIMIT 1
+-- What both tables are ordered by is selected too, else all of them is sorted.
+SELECT created_at FROM (
+    SELECT global_position, created_at FROM event_store_and_archive
+    WHERE global_position > ? ORDER BY global_position LIMIT 1)
 
 -- name: parked
 SELECT partition, position, event_id, event_type, aggregate_id, event_version, attempts, error,
