@@ -97,7 +97,7 @@ def standing_of(connection: apsw.Connection, append: Append) -> tuple[int, int]:
     bindings = (append.aggregate_id, append.expected_version, len(append.events))
     standing = position = 0
     found: Any = connection.execute(_SQL["standing"], bindings)
-    for event, (event_id, stored_position) in zip(append.events, found, strict=False):
+    for event, (event_id, stored_position, _) in zip(append.events, found, strict=False):
         if str(event.event_id) != event_id:
             break
         standing, position = standing + 1, stored_position

@@ -162,9 +162,8 @@ WHERE name = ? AND generation = ? AND worker IS NOT NULL AND leased_until > ? GR
 
 -- name: next_event
 -- What both tables are ordered by is selected too, else all of them is sorted.
-SELECT created_at FROM (
-    SELECT global_position, created_at FROM event_store_and_archive
-    WHERE global_position > ? ORDER BY global_position LIMIT 1)
+SELECT created_at, global_position FROM event_store_and_archive
+WHERE global_position > ? ORDER BY global_position LIMIT 1
 
 -- name: parked
 SELECT partition, position, event_id, event_type, aggregate_id, event_version, attempts, error,

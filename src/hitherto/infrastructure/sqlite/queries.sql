@@ -18,9 +18,8 @@ WHERE aggregate_id = ? ORDER BY event_version DESC LIMIT 1
 
 -- name: standing
 -- What both tables are ordered by is selected too, else all of them is sorted.
-SELECT event_id, global_position FROM (
-    SELECT event_version, event_id, global_position FROM event_store_and_archive
-    WHERE aggregate_id = ? AND event_version > ? ORDER BY event_version LIMIT ?)
+SELECT event_id, global_position, event_version FROM event_store_and_archive
+WHERE aggregate_id = ? AND event_version > ? ORDER BY event_version LIMIT ?
 
 -- name: event_id
 SELECT event_id FROM event_store_and_archive WHERE aggregate_id = ? AND event_version = ?
