@@ -336,3 +336,18 @@ async def test_positions_are_drawn_one_by_one_and_text_keys_sort_by_byte(
     keys = [row for row in found["columns"] if row[3].startswith(("character", "text"))]
     assert len(keys) >= 6
     assert {row[6] for row in keys} == {"C"}
+
+
+async def test_what_cannot_be_undone_is_the_owners_alone(
+    postgres_url: str, postgres_schema: str, admin: Any
+) -> None:
+    """Without the script of roles, too: PUBLIC has no right to these functions."""
+    async with opened(postgres_url, postgres_schema):
+        found = await admin.fetch(
+            "SELECT proname FROM pg_proc WHERE pronamespace = $1::text::regnamespace AND prosecdef "
+            "AND NOT EXISTS (SELECT FROM aclexplode(proacl) WHERE grantee = 0) "
+            "AND proacl IS NOT NULL",
+            postgres_schema,
+        )
+    names = {"archive_events", "restore_events", "tombstone_aggregate", "erase_event"}
+    assert names <= {name for (name,) in found}
