@@ -115,6 +115,18 @@ async def test_an_index_over_correlation_ids_is_used(
         await connection.close()
 
 
+async def test_the_filters_are_planned_for_what_is_asked(store: PostgresStore) -> None:
+    """Not for any types: then the server would walk along the whole log for one that is rare."""
+    for _ in range(7):
+        await store.looking.search(Wanted(event_types=["Rare"]))
+    async with store._connections.session() as connection:
+        plans = await connection.fetchrow(
+            "SELECT sum(custom_plans), sum(generic_plans) FROM pg_prepared_statements "
+            "WHERE statement LIKE '%event_type = ANY%' AND statement NOT LIKE '%pg_prepared%'"
+        )
+    assert tuple(plans) == (7, 0)
+
+
 def test_the_commands_work_as_on_sqlite(
     postgres_url: str, postgres_schema: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ _PLACES = 5
 _CONTROLS = {
     code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029)
 } | {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+_IN_JSON = {code: f"\\u{code:04x}" for code in _CONTROLS if code > 126}
 _IN_LINES = {code: text for code, text in _CONTROLS.items() if code != ord("\n")}
 
 
@@ -40,5 +41,9 @@ def say(console: Console, line: str, style: str = "") -> None:
 
 def print_json(value: object) -> None:
     """Print a value, for programs."""
-    text = msgspec.json.format(msgspec.json.encode(value)).decode()
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{msgspec.json.format(written(value))}\n")
+
+
+def written(value: object) -> str:
+    """A value as JSON, with what a terminal would obey as escapes."""
+    return msgspec.json.encode(value).decode().translate(_IN_JSON)

@@ -139,6 +139,8 @@ async def test_what_json_cannot_tell_is_told_as_python_shows_it(store: Store) ->
     class Odd(Aggregate[Noted]):
         value: Any = 3 + 2j
         pairs: Any = {(1, 2): 3}  # noqa: RUF012
+        rate: float = float("nan")
+        torn: str = "\ud800"
 
         def apply(self, event: Noted) -> None:
             self.value = {date(2024, 1, 1): object}
@@ -150,6 +152,8 @@ async def test_what_json_cannot_tell_is_told_as_python_shows_it(store: Store) ->
     assert plain(await state_at(repository, "o-1", 0)) == {
         "value": "(3+2j)",
         "pairs": "{(1, 2): 3}",
+        "rate": "nan",
+        "torn": r"'\ud800'",
     }
     assert plain(await state_at(repository, "o-1", 1))["value"] == {
         "2024-01-01": "<class 'object'>"

@@ -17,6 +17,7 @@ from hitherto.application.records import StoredEvent
 from hitherto.cli.app import run
 from hitherto.cli.looking import showing
 from hitherto.examples.traffic_fines import Fine
+from hitherto.testing.store_contract.making import append_to, new_event
 
 
 @pytest.fixture
@@ -211,6 +212,21 @@ class TestEvents:
         (event,) = as_lines(capsys, "events", "A100", "--limit", "1")
         assert (event["data"], event["metadata"]) == ('{"a": \x1b[31m', "x")
 
+    def test_an_event_is_a_line_of_json_however_its_data_are_written(
+        self, url: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Others may have put line breaks there; a terminal obeys nothing."""
+        connection = apsw.Connection("fines.db")
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
+        connection.execute(
+            "UPDATE event_store SET event_data = ? WHERE aggregate_id = 'A100'",
+            ('{\n  "a": 1.50,\n  "b": "\x9b2J"\n}',),
+        )
+        connection.close()
+        (line,) = printed(capsys, "events", "A100", "--limit", "1", "--json")
+        assert r'"data":{"a":1.50,"b":"\u009b2J"}' in line
+        assert r"\u009b2J" in "".join(printed(capsys, "show", "A100", "--json"))
+
     @pytest.mark.parametrize(
         ("words", "told"),
         [
@@ -289,6 +305,31 @@ class TestWhy:
         assert first["effects"][0]["id"] == asked
         assert [each["aggregate_id"] for each in told["correlated"]] == ["caused-3"]
         assert told["stops"] == []
+
+    def test_a_deep_tree_is_drawn_and_told(
+        self, url: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """As deep as may be asked for."""
+        ids = [uuid4() for _ in range(220)]
+        causes = [json.dumps({"causation_id": str(each)}) for each in [uuid4(), *ids]]
+        events = [
+            new_event(event_id=each, metadata=cause)
+            for each, cause in zip(ids, causes, strict=False)
+        ]
+
+        async def fill() -> None:
+            async with connect(url) as store:
+                await store.backend.append([append_to("deep", events)])
+
+        asyncio.run(fill())
+        words = ("why", str(ids[200]), "--depth", "200", "--limit", "1000")
+        lines = printed(capsys, *words)
+        assert any(line.startswith("Stopped: ") for line in lines)
+        assert all(str(ids[number]) in lines[2 * number + 1] for number in range(201))
+        tree = as_json(capsys, *words)["tree"]
+        for _ in range(200):
+            (tree,) = tree["effects"]
+        assert tree["id"] == str(ids[200])
 
     def test_it_says_where_it_stopped(self, url: str, capsys: pytest.CaptureFixture[str]) -> None:
         """And what to ask for instead."""

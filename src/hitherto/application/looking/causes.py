@@ -12,6 +12,8 @@ from hitherto.application.ports import Backend
 from hitherto.application.records import StoredEvent
 from hitherto.errors import InvalidInput
 
+_DEEPEST = 200  # for a tree is built, told and written step by step
+
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened, and what came of it.
@@ -62,8 +64,8 @@ async def why(backend: Backend, event_id: UUID, *, depth: int = 50, limit: int =
         InvalidInput: There is no such event, or a bound is below 1.
         EventStoreUnavailable: The store cannot be reached.
     """
-    if not 1 <= depth <= 500:
-        raise InvalidInput(f"depth={depth}: give 1 … 500")
+    if not 1 <= depth <= _DEEPEST:
+        raise InvalidInput(f"depth={depth}: give 1 … {_DEEPEST}")
     if not 1 <= limit <= 100_000:
         raise InvalidInput(f"limit={limit}: give 1 … 100000")
     asked = await backend.looking.event(event_id)

@@ -1,5 +1,6 @@
 """States of one aggregate, and which event changed what in them."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -106,6 +107,7 @@ def _told(value: Any) -> msgspec.Raw:
     """In an order of its own, so that what is equal is told in the same way."""
     try:
         plain = msgspec.to_builtins(value, enc_hook=repr, str_keys=True, order="deterministic")
+        text = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return msgspec.Raw(text.encode())
     except (TypeError, ValueError, RecursionError):
-        plain = repr(value)
-    return msgspec.Raw(msgspec.json.encode(plain))
+        return msgspec.Raw(msgspec.json.encode(ascii(value)))

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hitherto.application.records import StoredEvent
-from hitherto.cli.printing import plain
+from hitherto.cli.printing import plain, written
 
 _KEPT = 2_000_000  # characters
 
@@ -64,14 +64,13 @@ def amount(size: float) -> str:
 
 
 def raw(text: str | None) -> Any:
-    """Stored JSON as it is, to the last digit; as text where it is none."""
+    """Stored JSON as it is, to the last digit, in one line; as text where it is none."""
     if text is None:
         return None
     try:
-        msgspec.json.decode(text, type=msgspec.Raw)
+        return msgspec.Raw(msgspec.json.format(text.encode(), indent=-1))
     except (ValueError, RecursionError):
         return text
-    return msgspec.Raw(text.encode())
 
 
 def told(event: StoredEvent) -> dict[str, Any]:
@@ -83,7 +82,7 @@ def told(event: StoredEvent) -> dict[str, Any]:
 def print_lines(events: Sequence[StoredEvent]) -> None:
     """Print events for programs, each in a line of JSON; it is flushed, for they may wait."""
     for event in events:
-        sys.stdout.write(f"{msgspec.json.encode(told(event)).decode()}\n")
+        sys.stdout.write(f"{written(told(event))}\n")
     sys.stdout.flush()
 
 

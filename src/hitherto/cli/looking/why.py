@@ -19,6 +19,7 @@ from hitherto.cli.printing import plain, print_json, say
 from hitherto.errors import InvalidInput
 
 _CORRELATED = 20
+_WIDTH = 5000  # columns of a tree: a deep one keeps its ids whole, and the terminal wraps it
 
 
 def why(
@@ -86,7 +87,9 @@ def _branch(cause: Cause) -> dict[str, Any]:
 def _tell(console: Console, found: Why) -> None:
     tree = Tree(_label(found.root, found))
     _grow(tree, found.root, found)
+    shown, console.width = console.width, _WIDTH
     console.print(tree)
+    console.width = shown
     if found.correlated:
         say(console, f"\nOther events with the correlation id {plain(found.correlation_id or '')}:")
         for each in found.correlated[:_CORRELATED]:

@@ -66,7 +66,9 @@ class PostgresLooking:
         query = self._sql["search"].replace("{filters}", " ".join(clauses))
         query = query.replace("{order}", "DESC" if backward else "ASC")
         with reading(self._connections.where):
-            async with self._connections.session() as connection:
+            async with self._connections.transaction() as connection:
+                # For any types, the server would walk along the whole log.
+                await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
                 # Two statements, as in `read_all`.
                 watermark: int = await connection.fetchval(self._sql["watermark"])
                 end = watermark if until is None else min(until, watermark)
