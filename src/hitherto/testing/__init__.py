@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hitherto.testing.crashes import Crash, check_crashes, stored
     from hitherto.testing.probe import Probe
     from hitherto.testing.repository_contract import RepositoryContract
+    from hitherto.testing.roundtrip import verify_roundtrip
     from hitherto.testing.state_machine import check_store
     from hitherto.testing.store_contract import StoreContract
 
@@ -39,6 +40,7 @@ __all__ = [
     "check_store",
     "given",
     "stored",
+    "verify_roundtrip",
 ]
 
 _MODULES = {
@@ -50,6 +52,7 @@ _MODULES = {
     "check_crashes": "hitherto.testing.crashes",
     "check_store": "hitherto.testing.state_machine",
     "stored": "hitherto.testing.crashes",
+    "verify_roundtrip": "hitherto.testing.roundtrip",
 }
 
 
