@@ -55,9 +55,14 @@ def _way(
     cls: type[Event], name: str, schema: int, given: Mapping[tuple[str, int], Giver]
 ) -> tuple[Chain, Giver | None]:
     """The upcasters that a schema of a class goes through, up to the aggregate's if it has one."""
-    names = (cls.__event_type__, name)  # What has a former name is read as its own.
-    keys = {key[1]: key for each in names for key in given if key[0] == each and key[1] >= schema}
-    end = min(keys, default=cls.__schema_version__)
+    last = cls.__schema_version__
+    keys = {
+        number: (each, number)
+        for each in (cls.__event_type__, name)  # What has a former name is read as its own.
+        for known, number in given
+        if known == each and schema <= number <= last
+    }
+    end = min(keys, default=last)
     upcasters = cls.__upcasters__.use()
     chain = [(each, upcasters[each]) for each in sorted(upcasters) if schema <= each < end]
     return chain, given[keys[end]] if keys else None

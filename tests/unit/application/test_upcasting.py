@@ -307,3 +307,26 @@ def test_the_chain_of_a_class_ends_at_an_upcaster_of_the_aggregate(name: str, sc
     data = {1: '{"address": "a", "number": "1"}', 2: '{"mail": "a", "phone": "1"}'}[schema]
     ((_, events),) = serializer.decode_stream("t-1", [(1, name, schema, data, "Thing")])
     assert events == (Told(mail="a"), Called(phone="1"))
+
+
+def test_an_inherited_upcaster_for_a_later_schema_takes_nothing_from_a_class() -> None:
+    """The class that has the name again begins with schema 1, and is read as it was written."""
+
+    class Told(Event):
+        mail: str
+
+    class Moved(Event):
+        town: str
+
+    class Base(Aggregate[Told]):
+        pass
+
+    Base.upcast("Moved", 2)(lambda _: [])
+
+    class Derived(Base, Aggregate[Told | Moved]):
+        pass
+
+    serializer = Serializer[Any](Derived.definition, CODEC)
+    data = serializer.encode(Moved(town="Turin"), "d-1")
+    ((_, event),) = serializer.decode_stream("d-1", [(1, "Moved", 1, data, "Derived")])
+    assert event == Moved(town="Turin")

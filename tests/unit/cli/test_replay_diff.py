@@ -242,6 +242,9 @@ def test_a_field_may_be_left_out(sample: str, capfd: pytest.CaptureFixture[str])
     status, report = reported(capfd, HERE, "versions:OffByACent", *words)
     assert (status, report["differing"]) == (0, 0)
     assert "paid" not in report["compared_fields"]
+    every = [f"--ignore-field={each}" for each in Fine.definition.fields]
+    status, lines = printed(capfd, HERE, HERE, "--url", sample, "--id", "A100", *every)
+    assert (status, lines[1:]) == (0, ["  No field is compared, only whether it can be folded"])
 
 
 def test_some_may_be_chosen(sample: str, capfd: pytest.CaptureFixture[str]) -> None:

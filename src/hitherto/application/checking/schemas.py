@@ -101,7 +101,8 @@ class AggregateSchemas(
             return (schema, True) if schema in own else None
         present, event = self.readers()[event_type]
         own = (*own, *self.upcasters.get(present, ()))
-        first = min((each for each in (*event.upcasters, *own) if each >= schema), default=None)
+        reached = [each for each in (*event.upcasters, *own) if schema <= each <= event.schema]
+        first = min(reached, default=None)
         return None if first is None else (first, first in own)
 
     def can_read(self, event_type: str, schema: int) -> bool:

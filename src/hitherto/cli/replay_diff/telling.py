@@ -77,6 +77,8 @@ def _tell_numbers(console: Console, found: Compared, match: Match, *, strict: bo
         first = found.failures[0] if found.failures else None
         such_as = "" if first is None else f", such as {first.aggregate_id!r}: {plain(first.error)}"
         say(console, f"  Both fail to fold, alike: {found.both_fail:,}{such_as}", "yellow")
+    if not match.fields:
+        say(console, "  No field is compared, only whether it can be folded", "yellow")
     note = "" if strict else ", not compared"
     _tell_only(console, f"  Fields only in the old version{note}", match.only_in_old)
     _tell_only(console, f"  Fields only in the new version{note}", match.only_in_new)
