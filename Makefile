@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 3
+DOCS_PORT ?= 8000
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-integration faults bench bench-quick check audit format clean
+.PHONY: help demo test test-unit test-integration dist test-dist sbom faults bench bench-quick docs docs-check check audit format clean
 
 .venv/demo: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
@@ -35,6 +36,16 @@ test-unit: .venv/dev ## Run the tests that need no server and no other process.
 test-integration: .venv/dev ## Run the tests against real servers and processes.
 	$(BIN)/python -m pytest -n $(WORKERS) -m integration
 
+dist: .venv/dev ## Build the wheel and the sdist into dist/, and check what they hold.
+	$(BIN)/python .ci/dist.py
+
+test-dist: dist ## Test the built wheel on every Python that is found, and each extra alone.
+	$(BIN)/python -m tests.release dist/hitherto-*.whl
+
+sbom: .venv/dev ## Tell what a user installs, with its versions, as CycloneDX JSON in dist/.
+	@mkdir -p dist
+	$(BIN)/python .ci/sbom.py constraints.txt > dist/sbom.cdx.json
+
 faults: .venv/dev ## Run the whole fault matrix, half an hour; rewrites docs/reliability.md.
 	$(BIN)/python -m tests.faults
 
@@ -43,6 +54,14 @@ bench: .venv/bench ## Measure everything beside its peers; 45 minutes at most.
 
 bench-quick: .venv/bench ## The same in small, two minutes.
 	$(BIN)/python -m benchmarks --quick
+
+docs: .venv/dev ## Build the documentation, and serve it on DOCS_PORT of this machine.
+	$(BIN)/sphinx-build -W --keep-going -n -q -b html docs build/docs
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs $(DOCS_PORT)
+
+docs-check: .venv/dev ## Look for warnings, names and links that lead nowhere, blocks that nobody runs.
+	$(BIN)/sphinx-build -W --keep-going -n -q -E -b dummy docs build/docs-check
+	$(BIN)/python -m pytest -q tests/acceptance/test_docs_links.py tests/acceptance/test_docs_listed.py
 
 check: .venv/dev ## Format, lint, types, import rules, known vulnerabilities.
 	$(BIN)/ruff format --check .

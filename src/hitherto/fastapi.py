@@ -20,24 +20,25 @@ from typing import Annotated, TypeAlias
 
 from hitherto.application.store import Store
 from hitherto.infrastructure.http import idempotency_key
-from hitherto.starlette import (
-    Correlating,
-    InvalidHeader,
-    Precondition,
-    PreconditionFailed,
-    PreconditionRequired,
-    etag,
-    get_store,
-    install,
-    repository,
-)
 
 try:
     from fastapi import Depends, Header
-except ModuleNotFoundError as error:
+
+    from hitherto.starlette import (
+        Correlating,
+        InvalidHeader,
+        Precondition,
+        PreconditionFailed,
+        PreconditionRequired,
+        etag,
+        get_store,
+        install,
+        repository,
+    )
+except ModuleNotFoundError as _error:
     raise ModuleNotFoundError(
         "hitherto.fastapi needs FastAPI: pip install 'hitherto[fastapi]'"
-    ) from error
+    ) from _error
 
 __all__ = [
     "Correlating",
