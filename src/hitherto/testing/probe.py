@@ -31,7 +31,7 @@ class Probe(Decorator):
         super().__init__(backend)
         self.calls: list[str] = []
         self.broken: set[str] = set()
-        self.answers_to_lose = 0
+        self.answers_to_lose: int = 0
         self.rivals: list[Append] = []
 
     def reset(self) -> None:

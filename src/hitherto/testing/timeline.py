@@ -28,7 +28,7 @@ class Timeline:
     """
 
     def __init__(self, id: str, at: datetime) -> None:
-        self.clock = ManualClock(at)
+        self.clock: ManualClock = ManualClock(at)
         self._id = check_identifier("aggregate id", id)
         self._versions: Counter[str] = Counter()
         self._position = 0

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import apsw
+import asyncpg
 import msgspec
 import pytest
 
@@ -90,6 +91,24 @@ class Balances(Projection[apsw.Connection], tables=["balances"]):
         )
 
 
+class PostgresBalances(Projection[Any], tables=["balances"]):
+    async def setup(self, connection: Any, batch: Batch[Any]) -> None:
+        await connection.execute(
+            f"CREATE TABLE {batch.table('balances')} (account text PRIMARY KEY, balance int"
+            " CHECK (balance < 100))"
+        )
+
+    @on
+    async def deposited(self, event: Deposited, context: Context[Any]) -> None:
+        table = context.table("balances")
+        await context.connection.execute(
+            f"INSERT INTO {table} AS old VALUES ($1, $2)"
+            " ON CONFLICT (account) DO UPDATE SET balance = old.balance + excluded.balance",
+            context.recorded.aggregate_id,
+            event.amount,
+        )
+
+
 START = datetime(2024, 1, 1, tzinfo=UTC)
 OPENED, FIVE = Opened(branch="Graz"), Deposited(amount=5)
 
@@ -127,6 +146,24 @@ def test_a_handler_that_raises_leaves_nothing_behind() -> None:
     balances = given(Balances(), FIVE, id="a").when(FIVE, Deposited(amount=100))
     balances.then_raises(apsw.ConstraintError, match="balance < 100")
     balances.when(FIVE).then_table("balances", ("a", 10))
+
+
+@pytest.mark.integration
+def test_handlers_on_postgresql_are_given_a_connection_to_it(postgres_url: str) -> None:
+    """In transactions that never end: two tests do not meet, and nothing is left."""
+    first = given(PostgresBalances(), FIVE, id="a", url=postgres_url)
+    second = given(PostgresBalances(), FIVE, id="b", url=postgres_url)
+    first.when(FIVE, Deposited(amount=100)).then_raises(asyncpg.CheckViolationError)
+    first.when(FIVE).then_table("balances", ("a", 10))
+    second.then_table("balances", ("b", 5))
+
+    async def schemas() -> list[Any]:
+        connection = await asyncpg.connect(postgres_url)
+        found = await connection.fetch("SELECT nspname FROM pg_namespace")
+        await connection.close()
+        return [name for (name,) in found if name.startswith("hitherto_given")]
+
+    assert asyncio.run(schemas()) == []
 
 
 def test_a_function_is_given_its_events() -> None:

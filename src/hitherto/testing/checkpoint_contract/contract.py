@@ -29,4 +29,4 @@ class CheckpointContract(
     Subclass it in your tests and provide a fixture named ``backend``, as for `StoreContract`.
     """
 
-    pytestmark = pytest.mark.asyncio
+    pytestmark: pytest.MarkDecorator = pytest.mark.asyncio

@@ -50,7 +50,7 @@ class Unknown:
     """A class that no codec knows."""
 
 
-BAD_IDS = {
+BAD_IDS: dict[str, Any] = {
     "empty": "",
     "too long": "x" * 256,
     "NUL": "a\0b",
@@ -58,7 +58,7 @@ BAD_IDS = {
     "no text": 7,
     "none": None,
 }
-BAD_VALUES = {
+BAD_VALUES: dict[str, Any] = {
     "NUL": "a\0b",
     "NUL in a key": {"a\0b": 1},
     "lone surrogate": "a\udfffb",

@@ -43,4 +43,4 @@ class RepositoryContract(
     `open_store` and `make_repository`.
     """
 
-    pytestmark = pytest.mark.asyncio
+    pytestmark: pytest.MarkDecorator = pytest.mark.asyncio

@@ -187,7 +187,7 @@ class Grow(msgspec.Struct, frozen=True):
 class Counter(Decider[Count, Grew, Grow], type="counter"):
     """The functional form."""
 
-    initial = Count()
+    initial: Count = Count()
 
     def decide(self, state: Count, command: Grow) -> list[Grew]:
         if command.by < 0:

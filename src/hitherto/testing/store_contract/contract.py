@@ -58,4 +58,4 @@ class StoreContract(
                 await store.close()
     """
 
-    pytestmark = pytest.mark.asyncio
+    pytestmark: pytest.MarkDecorator = pytest.mark.asyncio
