@@ -12,6 +12,8 @@ from hitherto.domain.definition import Definition, events_of
 from hitherto.domain.event import Event
 from hitherto.errors import EventSerializationFailed, InvalidInput
 
+_STORED = "the stored ones"
+
 _Failures = Callable[[Event], list[str]]
 
 
@@ -152,10 +154,11 @@ def _read(
         if row is None:
             continue
         try:
-            for _, event in serializer.decode_stream("the stored ones", [row]):
+            for _, event in serializer.decode_stream(_STORED, [row]):
                 events += event if isinstance(event, tuple) else (event,)
         except EventSerializationFailed as error:
-            failed.append(f"stored[{number}]: {error}")
+            told = str(error).replace(f" of {_STORED!r} at version {number}", "")
+            failed.append(f"stored[{number}]: {told}")
     return events, failed
 
 
