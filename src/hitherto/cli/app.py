@@ -24,6 +24,7 @@ from hitherto.cli.health import health
 from hitherto.cli.import_ import import_
 from hitherto.cli.logs import LogFormat, LogLevel, shown
 from hitherto.cli.looking import events, log, show, stats, why
+from hitherto.cli.new import new
 from hitherto.cli.printing import plain
 from hitherto.cli.projections import projections
 from hitherto.cli.replay import replay
@@ -42,6 +43,7 @@ app = App(
     error_formatter=complaint,
 )
 app.meta.group_parameters = Group("Logging", sort_key=1)
+app.command(new)
 app.command(demo)
 app.command(schema)
 app.command(verify)

@@ -1,0 +1,1 @@
+"""A service that takes orders; its events are its data."""
