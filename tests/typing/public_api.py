@@ -122,6 +122,8 @@ def a_policy_knows_the_aggregate(store: Store) -> None:
         return bool(account.reasons)
 
     assert_type(Repository(store, Account, snapshot_when=due), Repository[Account])
+    assert_type(Repository(store, Account).within(store), Repository[Account])
+    assert_type(store.within(store), Store)
 
 
 async def a_decider_is_an_aggregate_too(store: Store) -> None:

@@ -1,11 +1,12 @@
 """`Repository`: loads and saves aggregates of one kind."""
 
 import asyncio
+import copy
 import inspect
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 from hitherto.application.health import Health
 from hitherto.application.records import MAX_VERSION, Stream
@@ -77,6 +78,16 @@ class Repository(Generic[A]):
         self._snapshots = Snapshots[A](store, self._definition, due)
         if asked_for and self._snapshots.unsupported is not None:
             raise SnapshotNotSupported(self._snapshots.unsupported)
+
+    def within(self, transaction: Any) -> Self:
+        """This repository, in a transaction of yours; see `Store.within`."""
+        return self._on(self.store.within(transaction))
+
+    def _on(self, store: Store) -> Self:
+        other = copy.copy(self)
+        other.store = store
+        other._snapshots = self._snapshots.on(store)
+        return other
 
     async def load(self, id: str, version: int | None = None) -> A:
         """The aggregate as it is now, or as it was at an older version.

@@ -41,9 +41,9 @@ class Mark:
     __slots__ = ("alongside", "store", "used")
 
     def __init__(self, store: Store, alongside: Alongside) -> None:
-        self.store = store
-        self.alongside = alongside
-        self.used = False
+        self.store: Store = store
+        self.alongside: Alongside = alongside
+        self.used: bool = False
 
 
 _mark: ContextVar[Mark | None] = ContextVar("hitherto_mark", default=None)
@@ -69,7 +69,8 @@ async def append(
     What brings something of its own is no append of the command's: a process that runs inside one.
     """
     mark = _mark.get()
-    if mark is None or mark.used or mark.store is not store or alongside is not None:
+    its_own = mark is not None and mark.store in {store, store.outer}
+    if mark is None or mark.used or not its_own or alongside is not None:
         return await _append(store, appends, alongside)
     mark.used = True
     try:

@@ -1,9 +1,9 @@
 """Snapshots of one kind of aggregate: when to take one, and which to trust."""
 
-import asyncio
+import copy
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 
@@ -62,6 +62,12 @@ class Snapshots(Generic[A]):
             owner = definition.owner.__qualname__
             self.unsupported = f"the state of {owner} cannot be encoded: {error}"
 
+    def on(self, store: Store) -> Self:
+        """The same for another store of this kind."""
+        other = copy.copy(self)
+        other._store = store
+        return other
+
     def judge(self, store: Health) -> Health:
         """The health of a store to those who want these snapshots."""
         if not self._wanted or self.unsupported is None:
@@ -114,7 +120,7 @@ class Snapshots(Generic[A]):
 
     async def _take_soon(self, aggregate: A, *, replacing: int | None = None) -> None:
         """Nobody has asked for it, so nobody is to wait for it as long as for a save."""
-        async with asyncio.timeout(_PATIENCE):
+        async with self._store.patience(_PATIENCE):
             await self.take(aggregate, replacing=replacing)
 
     async def take(self, aggregate: A, *, replacing: int | None = None) -> bool:

@@ -2,14 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID, SafeUUID
-from weakref import WeakValueDictionary
 
 import uuid_utils
 
@@ -23,6 +22,9 @@ from hitherto.application.readers import DocumentReader, TotalsReader
 from hitherto.application.records import StoredEvent
 from hitherto.application.selection import PAGE, Page, Selection, walk
 from hitherto.application.subscription import Subscription
+from hitherto.application.turns import Turns
+from hitherto.application.waiting import reached
+from hitherto.application.within import CallersTransaction, store_within
 from hitherto.domain.definition import Definition
 from hitherto.domain.event import Event
 from hitherto.domain.identifiers import check_identifier
@@ -37,8 +39,6 @@ D = TypeVar("D")
 
 _UNKNOWN = SafeUUID.unknown
 
-_LONGEST_TURN = 5.0  # seconds
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.05  # seconds between looks at a checkpoint
 
 _appended: ContextVar[Mapping[object, int]] = ContextVar(
     "hitherto_appended", default=MappingProxyType({})
@@ -75,6 +75,9 @@ class Store:
     Attributes:
         backend: The port below: encoded events, for tools.
         sealed: The same, but personal fields are told as they are stored.
+        outer: The store itself, of one that works in a transaction of the caller's.
+        turn: Gives what lets updates of one aggregate through this store take turns.
+        patience: Gives what nobody has asked for so many seconds at the most.
     """
 
     def __init__(
@@ -91,16 +94,18 @@ class Store:
     ) -> None:
         self.backend = backend
         self.sealed: Backend = getattr(backend, "sealed", backend)
-        self.codec = codec or JsonCodec()
+        self.codec: Codec = codec or JsonCodec()
         self.clock = clock
         self.new_id = new_id
-        self.instrumentation = instrumentation or Instrumentation()
-        self.logger = logger or logging.getLogger("hitherto")
+        self.instrumentation: Instrumentation = instrumentation or Instrumentation()
+        self.logger: logging.Logger = logger or logging.getLogger("hitherto")
         self.snapshot_threshold = snapshot_threshold
         self._serializers: dict[str, Serializer[Any]] = {}
-        self.inline = Inline(self, inline)
+        self.inline: Inline = Inline(self, inline)
+        self.outer: Store | None = None
+        self.patience: Callable[[float], AbstractAsyncContextManager[Any]] = asyncio.timeout
         self._key = object()  # unlike the id of a store that is gone, never met again
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.turn: Callable[[str], AbstractAsyncContextManager[None]] = Turns().turn
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -134,6 +139,24 @@ class Store:
         """Let go of all connections and files; ``async with`` calls it."""
         self.instrumentation.store_closed(self.backend.usage)
         await self.backend.close()
+
+    def within(self, transaction: Any) -> Self:
+        """This store, in a transaction of yours: for repositories, and to `read`.
+
+        It is all or nothing with what you write yourself. A save that fails leaves the transaction
+        as it was; nothing is tried again. After a rollback load the aggregates anew: those that
+        were saved are ahead of what is stored.
+
+        Args:
+            transaction: A connection of asyncpg, an async one of psycopg 3, or an `AsyncSession` or
+                `AsyncConnection` of SQLAlchemy's, to the database of this store.
+
+        Raises:
+            InvalidInput: It is none of these, or the store is not on PostgreSQL; from the first
+                call: it is in no transaction, in one that is not READ COMMITTED, or elsewhere.
+            EventStoreUnavailable: The store is not open.
+        """
+        return store_within(self, CallersTransaction(transaction))
 
     def serializer(self, definition: Definition) -> Serializer[Any]:
         """The serializer of one kind of aggregate; from now on this store can read its events."""
@@ -255,10 +278,7 @@ class Store:
         name = projection if isinstance(projection, str) else projection.name
         try:
             async with asyncio.timeout(timeout):
-                pause = _FIRST_PAUSE
-                while (await self.backend.checkpoints.position(name) or 0) < position:
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, _LONGEST_PAUSE)
+                await reached(self.backend.checkpoints, name, position)
         except TimeoutError:
             raise ProjectionBehind(
                 f"{name!r} did not come to position {position} within {timeout:g} s: see whether "
@@ -266,8 +286,9 @@ class Store:
             ) from None
 
     def appended(self, position: int) -> None:
-        """Remember what this task has appended, for `wait_for`."""
-        _appended.set({**_appended.get(), self._key: position})
+        """Remember what this task has appended, for `wait_for`; a rollback would not be told."""
+        if self.outer is None:
+            _appended.set({**_appended.get(), self._key: position})
 
     async def import_events(
         self,
@@ -309,24 +330,6 @@ class Store:
     async def health_check(self) -> Health:
         """The state of the store; it reports what is wrong rather than raise."""
         return await self.backend.health_check()
-
-    @asynccontextmanager
-    async def turn(self, aggregate_id: str) -> AsyncGenerator[None]:
-        """Around an update of the aggregate, so that within a process updates do not collide.
-
-        It only saves conflicts: who has waited for long goes on without.
-        """
-        lock = self._turns.setdefault(aggregate_id, asyncio.Lock())
-        try:
-            async with asyncio.timeout(_LONGEST_TURN):
-                await lock.acquire()
-        except TimeoutError:
-            yield
-            return
-        try:
-            yield
-        finally:
-            lock.release()
 
     def known_serializer(self, aggregate_type: str) -> Serializer[Any] | None:
         """The serializer of a kind of aggregate that a repository was made of."""

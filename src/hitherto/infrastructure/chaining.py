@@ -7,7 +7,9 @@ from msgspec.structs import replace
 
 from hitherto.application.alongside import Alongside
 from hitherto.application.chain.links import content_hash
+from hitherto.application.ports import Backend
 from hitherto.application.records import Append, PlacedEvent
+from hitherto.application.within import CallersTransaction
 from hitherto.infrastructure.decorator import Decorator
 
 _MANY = 100  # events from which on another thread hashes them, so that the loop goes on
@@ -17,7 +19,19 @@ class Chained(Decorator):
     """Decorates a backend: what is appended has its content hashed, and so is chained there.
 
     What is hashed is what is stored: a decorator that encrypts belongs outside of this one.
+
+    Args:
+        backend: What does the work.
+        threads: Whether many events may be hashed by another thread.
     """
+
+    def __init__(self, backend: Backend, *, threads: bool = True) -> None:
+        super().__init__(backend)
+        self._threads = threads
+
+    def within(self, transaction: CallersTransaction) -> Backend:
+        """See `Store.within`."""
+        return Chained(super().within(transaction), threads=transaction.run is None)
 
     async def append(
         self, appends: Sequence[Append], *, alongside: Alongside | None = None
@@ -27,7 +41,7 @@ class Chained(Decorator):
         Raises:
             EventSerializationFailed: The data or metadata of an event are no JSON.
         """
-        many = sum(len(append.events) for append in appends) >= _MANY
+        many = self._threads and sum(len(append.events) for append in appends) >= _MANY
         hashed = await asyncio.to_thread(_appends, appends) if many else _appends(appends)
         return await self.backend.append(hashed, alongside=alongside)
 

@@ -16,6 +16,7 @@ from hitherto.application.ports import (
     PersonalData,
 )
 from hitherto.application.records import Append, LogPage, PlacedEvent, Snapshot, StoredEvent, Stream
+from hitherto.application.within import CallersTransaction, within
 
 
 class Decorator:
@@ -71,6 +72,10 @@ class Decorator:
     ) -> tuple[int, ...]:
         """See `EventStore.append`."""
         return await self.backend.append(appends, alongside=alongside)
+
+    def within(self, transaction: CallersTransaction) -> Backend:
+        """See `Store.within`."""
+        return within(self.backend, transaction)
 
     async def import_events(self, events: Sequence[PlacedEvent]) -> int:
         """See `EventStore.import_events`."""

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -23,7 +23,9 @@ from hitherto.application.records import (
     StoredEvent,
     Stream,
 )
+from hitherto.application.within import CallersTransaction
 from hitherto.errors import EventSerializationFailed
+from hitherto.infrastructure.calling import called
 from hitherto.infrastructure.ciphers import (
     Ciphers,
     ciphers_of,
@@ -32,6 +34,8 @@ from hitherto.infrastructure.ciphers import (
     sealed_event,
 )
 from hitherto.infrastructure.decorator import Decorator
+
+T = TypeVar("T")
 
 
 class Sealing(Decorator):
@@ -69,6 +73,17 @@ class Sealing(Decorator):
     def sealed(self) -> Backend:
         """The backend, for who is to see what is stored."""
         return self.backend
+
+    def within(self, transaction: CallersTransaction) -> Backend:
+        """See `Store.within`; keys are made at once, so that nobody waits for the commit."""
+        keys, run = self.keys, transaction.run
+        if run is not None:
+
+            async def waited(name: str, call: Callable[[], Awaitable[T]]) -> T:  # noqa: ARG001
+                return run(call)
+
+            keys = called(keys, waited)
+        return Sealing(super().within(transaction), keys, self._logger)
 
     # ---- what is sealed ----
 
@@ -241,6 +256,10 @@ class _OpenLooking:
         page = await self._looking.search(wanted, **bounds)
         return LogPage(events=await self._opened(page.events), checkpoint=page.checkpoint)
 
+    async def names(self) -> Names:
+        """See `Looking.names`."""
+        return await self._looking.names()
+
     async def statistics(self, *, now: datetime, snapshot_every: int, top: int = 10) -> Statistics:
         """See `Looking.statistics`."""
         return await self._looking.statistics(now=now, snapshot_every=snapshot_every, top=top)
@@ -256,7 +275,3 @@ def _with_open_effects(alongside: Alongside | None, ciphers: Ciphers) -> Alongsi
         return effects([opened_event(each, ciphers) for each in stored], connection)
 
     return msgspec.structs.replace(alongside, effects=opened)
-    async def names(self) -> Names:
-        """See `Looking.names`."""
-        return await self._looking.names()
-

@@ -17,7 +17,7 @@ repeated. What is given to `Repository.update` and to `CommandBus.register` runs
 thread. All else that is yours runs in the loop's, where a call to this module raises
 `WouldDeadlock`: `apply`, snapshot policies, hooks, the codec, the clock, middleware, and what is
 given to `CommandBus.route`. So do handlers of projections, on SQLite in its writer's thread, which
-such a call would block.
+such a call would block. What is done `within` a transaction of yours is done in your thread.
 
 ``os.fork()`` waits (some seconds at most) for the operations under way, breaks off workers and
 subscriptions, and closes the connections of open stores, since SQLite loses commits where a process

@@ -1,9 +1,10 @@
 """`Repository`, without await."""
 
+import copy
 import random
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from hitherto.application import repository as _asynchronous
 from hitherto.application.health import Health
@@ -19,7 +20,11 @@ T = TypeVar("T")
 
 
 class Repository(Generic[A]):
-    """Loads and saves aggregates of one kind, from any thread. See `hitherto.Repository`."""
+    """Loads and saves aggregates of one kind, from any thread. See `hitherto.Repository`.
+
+    Attributes:
+        store: Where it keeps them.
+    """
 
     def __init__(
         self,
@@ -33,6 +38,13 @@ class Repository(Generic[A]):
         self._async = _asynchronous.Repository(
             store._async, aggregate, snapshot_every=snapshot_every, snapshot_when=snapshot_when
         )
+
+    def within(self, transaction: Any) -> Self:
+        """See `hitherto.Repository.within`; what has the transaction, `Store.within`."""
+        other = copy.copy(self)
+        other.store = self.store.within(transaction)
+        other._async = self._async._on(other.store._async)
+        return other
 
     def load(self, id: str, version: int | None = None) -> A:
         """See `hitherto.Repository.load`."""

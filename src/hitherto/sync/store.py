@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from itertools import chain
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
@@ -17,6 +17,7 @@ from hitherto.application.records import LogPage
 from hitherto.application.selection import PAGE, Selection
 from hitherto.application.store import _appended
 from hitherto.application.views import Documents, Totals
+from hitherto.application.within import CallersTransaction, store_within
 from hitherto.domain.event import Event
 from hitherto.domain.recorded import RecordedEvent
 from hitherto.errors import EventStoreError
@@ -64,6 +65,23 @@ class Store:
         """See `hitherto.Store.close`."""
         self._opened = False
         self._run(self._close)
+
+    def within(self, transaction: Any) -> "Store":
+        """This store, in a transaction of yours, and in your thread. See `hitherto.Store.within`.
+
+        Args:
+            transaction: A connection of psycopg 3, a `Session` or `Connection` of SQLAlchemy's, or
+                `django.db.connection`.
+        """
+        self._run(_nothing)  # It is open, in this process.
+
+        def run(work: Callable[[], Awaitable[T]]) -> T:
+            async def awaited() -> T:
+                return await work()
+
+            return self._run(awaited)
+
+        return _Within(self, store_within(self._async, CallersTransaction(transaction, run)))
 
     def read(
         self,
@@ -213,6 +231,35 @@ class Store:
             found = await self._async.health_check()
             return msgspec.structs.replace(found, status="unhealthy", problems=(str(error),))
         return await self._async.health_check()
+
+
+class _Within(Store):
+    """A store in a transaction of the caller's, whose connection blocks: nothing is awaited."""
+
+    def __init__(self, outer: Store, inner: hitherto.Store) -> None:
+        self._make = outer._make
+        self._async = inner
+        self._background = outer._background
+        self._opened = False
+
+    def health_check(self) -> Health:
+        return self._run(self._async.health_check)
+
+    def _run(
+        self, method: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        work = method(*args, **kwargs)
+        try:
+            work.send(None)
+        except StopIteration as ended:
+            value: T = ended.value
+            return value
+        work.close()
+        raise RuntimeError("what blocks has awaited something, which nobody does here")
+
+
+async def _nothing() -> None:
+    pass
 
 
 def _with_parameters_of(

@@ -59,10 +59,10 @@ def test_decoders_are_made_once_for_each_kind() -> None:
 
 async def test_a_turn_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """It saves conflicts, no more: when updates hang, those behind them do not wait in line."""
-    monkeypatch.setattr("hitherto.application.store._LONGEST_TURN", 0.01)
+    monkeypatch.setattr("hitherto.application.turns._LONGEST", 0.01)
     store = Store(MemoryStore())
     async with asyncio.timeout(5), store.turn("a"), store.turn("a"), store.turn("b"):
         pass
-    monkeypatch.setattr("hitherto.application.store._LONGEST_TURN", 60.0)
+    monkeypatch.setattr("hitherto.application.turns._LONGEST", 60.0)
     async with asyncio.timeout(5), store.turn("a"):
         pass

@@ -147,9 +147,8 @@ class Appender:
             rows = sorted(
                 await connection.fetch(query, *_columns(appends), *extra), key=itemgetter(0)
             )
-            pairs = zip(appends, rows, strict=True)
-            written = [append for append, row in pairs if not row["standing"]]
-            if all(row["last_position"] is not None for row in rows) and (written or not appends):
+            written = _written(appends, rows)
+            if written is not None:
                 found = await connection.fetch(self._sql["appended"], *_places(written))
                 events = [stored_event(row) for row in found]
                 await borrowed.run(lambda connection: effects(events, connection))
@@ -245,6 +244,13 @@ def _places(appends: Sequence[Append]) -> tuple[list[str], list[int], list[int]]
     )
 
 
+def _written(appends: Sequence[Append], rows: Sequence[Any]) -> list[Append] | None:
+    """What of a group did not stand before; None: it has lost, or all of it stood."""
+    written = [append for append, row in zip(appends, rows, strict=True) if not row[2]]
+    won = all(position is not None for _, position, *_ in rows)
+    return written if won and (written or not appends) else None
+
+
 def _outcome(append: Append, row: Any) -> Outcome:
     """The position of an append that won, why it lost, or None if only its first events stand."""
     _, position, standing, actual, actual_type = row
@@ -259,4 +265,5 @@ def _outcome(append: Append, row: Any) -> Outcome:
 
 def _rest(append: Append, row: Any) -> Append:
     """What of an append that could not win as a whole is still to be written."""
-    return append if row["last_position"] is not None else without_first(append, row["standing"])
+    _, position, standing, *_ = row
+    return append if position is not None else without_first(append, standing)

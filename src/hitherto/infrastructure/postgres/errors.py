@@ -30,6 +30,7 @@ _TOLD: dict[str, type[HithertoError]] = {
 _LASTING_CLASSES = {"28", "3D"}  # a wrong user or password, no such database
 _CANCELED = "57014"  # by a statement_timeout, to which it would come again
 _READ_ONLY = "25006"
+_UNIQUE_VIOLATION = "23505"
 _SCHEMA = {"3F000", "42501", "42P01", "42703", "42883"}
 _SERVER_CLASSES = {"53", "58"}  # it is full, or its disk is broken
 # Values that cannot be stored, a constraint or a trigger that comes at the end, a transaction that
@@ -125,18 +126,27 @@ def _server_error(error: Exception, state: str, where: str) -> HithertoError:
 
 def _own_error(error: Exception, state: str) -> HithertoError | None:
     """Of an error that the store's tables or functions raise on purpose."""
-    if isinstance(error, asyncpg.UniqueViolationError) and error.constraint_name in _TAKEN:
-        return _TAKEN[error.constraint_name](error)
+    constraint, detail = _violated(error)
+    if state == _UNIQUE_VIOLATION and constraint in _TAKEN:
+        return _TAKEN[constraint](error, detail)
     return _TOLD[state](told(error)) if state in _TOLD else None
 
 
-def _id_taken(error: asyncpg.UniqueViolationError) -> HithertoError:
-    found = re.search(r"=\(([^)]*)\)", error.detail or "")
+def _violated(error: Exception) -> tuple[str, str]:
+    """The constraint that refused a row, and the detail: psycopg keeps both in an object."""
+    told = getattr(error, "diag", None)
+    if told is not None:
+        return told.constraint_name or "", told.message_detail or ""
+    return getattr(error, "constraint_name", None) or "", getattr(error, "detail", None) or ""
+
+
+def _id_taken(_error: Exception, detail: str) -> HithertoError:
+    found = re.search(r"=\(([^)]*)\)", detail)
     event_id = found[1] if found else "?"
     return InvalidInput(f"event id {event_id} is stored already: ids are unique")
 
 
-def _version_taken(error: asyncpg.UniqueViolationError) -> HithertoError:
+def _version_taken(error: Exception, _detail: str) -> HithertoError:
     return AggregateLocked(
         f"another writer was first; nothing was written, try again: {told(error)}"
     )

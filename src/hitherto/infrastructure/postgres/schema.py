@@ -33,6 +33,9 @@ class Schema:
         name: What it is called.
         migrate: Whether `prepare` makes or migrates the tables, or only looks.
 
+    Attributes:
+        tables: Tells these tables from all others; empty until `prepare` has seen them.
+
     Raises:
         ConfigurationError: The name is empty, over 63 bytes, or cannot be quoted.
     """
@@ -44,6 +47,7 @@ class Schema:
         if name.startswith("pg_"):
             raise ConfigurationError(f"schema={name!r}: PostgreSQL keeps names with pg_ for itself")
         self.name = name
+        self.tables: str = ""
         self._may_migrate = migrate
         self._identifier = '"' + name.replace('"', '""') + '"'
 
@@ -86,6 +90,8 @@ class Schema:
                 )
             await connection.execute(_LOCK)
             await self._migrate(connection, await self._version(connection))
+        looked = await connection.fetchrow(self.queries("within.sql")["look"])
+        self.tables = looked[1]
 
     async def _check_server(self, connection: Any) -> None:
         encoding = await connection.fetchval("SELECT current_setting('server_encoding')")

@@ -1,31 +1,31 @@
 """`PostgresStore`: the backend that is made for production."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from typing import Any
+from functools import cached_property, partial
+from typing import cast
 
 from hitherto.application.alongside import FORGOTTEN, Alongside, Timer
 from hitherto.application.findings import Finding
 from hitherto.application.health import Health, Usage
 from hitherto.application.instrumentation import Instrumentation
+from hitherto.application.ports import Backend
 from hitherto.application.records import (
-    MAX_VERSION,
     Append,
     LogPage,
     PlacedEvent,
     Snapshot,
-    StoredEvent,
-    Stream,
     check_group,
     check_id_page,
     check_page,
-    check_range,
 )
+from hitherto.application.within import CallersTransaction
 from hitherto.errors import HithertoError
 from hitherto.infrastructure.batching import GroupCommit, patiently
 from hitherto.infrastructure.postgres.announcing import Announcer
 from hitherto.infrastructure.postgres.appending import Appender
 from hitherto.infrastructure.postgres.archive import PostgresArchive
+from hitherto.infrastructure.postgres.borrowing import Borrowed
 from hitherto.infrastructure.postgres.chain import PostgresChain
 from hitherto.infrastructure.postgres.checkpoints import PostgresCheckpoints
 from hitherto.infrastructure.postgres.connections import Connections, once_more
@@ -36,15 +36,17 @@ from hitherto.infrastructure.postgres.importing import Importer
 from hitherto.infrastructure.postgres.inspecting import inspect
 from hitherto.infrastructure.postgres.looking import PostgresLooking
 from hitherto.infrastructure.postgres.personal import PostgresPersonal
-from hitherto.infrastructure.postgres.rows import lacks_first, lacks_some, stored_event, stream
+from hitherto.infrastructure.postgres.reading import Reading
+from hitherto.infrastructure.postgres.rows import stored_event
 from hitherto.infrastructure.postgres.schema import Schema
 from hitherto.infrastructure.postgres.turns import Turns
 from hitherto.infrastructure.postgres.watermarks import Watermarks
+from hitherto.infrastructure.postgres.within import Within, queries
 
 _LANES = 2
 
 
-class PostgresStore:
+class PostgresStore(Reading):
     """Keeps events in PostgreSQL 14 or later.
 
     Args:
@@ -88,12 +90,12 @@ class PostgresStore:
         listening = listen_url and Connections(listen_url, limit=1, timeout=connect_timeout)
         self._sql = self._schema.queries("queries.sql")
         self._archived_sql = self._schema.queries("queries.sql", archived=True)
-        self.checkpoints = PostgresCheckpoints(self._connections, self._schema)
-        self.looking = PostgresLooking(self._connections, self._schema)
-        self.chain = PostgresChain(self._connections, self._schema)
-        self.personal = PostgresPersonal(self._connections, self._schema)
-        self.archive = PostgresArchive(self._connections, self._schema)
-        self.erasures = PostgresErasures(self._connections, self._schema)
+        self.checkpoints: PostgresCheckpoints = PostgresCheckpoints(self._connections, self._schema)
+        self.looking: PostgresLooking = PostgresLooking(self._connections, self._schema)
+        self.chain: PostgresChain = PostgresChain(self._connections, self._schema)
+        self.personal: PostgresPersonal = PostgresPersonal(self._connections, self._schema)
+        self.archive: PostgresArchive = PostgresArchive(self._connections, self._schema)
+        self.erasures: PostgresErasures = PostgresErasures(self._connections, self._schema)
         self._watermarks = Watermarks(self._connections, self._sql, listening or None)
         self._announcer = Announcer(self._connections, self._sql, self._watermarks.learn)
         appended = self._announcer.appended
@@ -107,6 +109,10 @@ class PostgresStore:
             max_appends=batch_size,
             instrumentation=instrumentation,
         )
+
+    @cached_property
+    def _within_sql(self) -> tuple[dict[str, str], dict[str, str]]:
+        return queries(self._schema), queries(self._schema, archived=True)
 
     async def open(self) -> None:
         """See `EventStore.open`."""
@@ -134,55 +140,29 @@ class PostgresStore:
             return (await self._group_commit.append(appends[0]),)
         return await patiently(lambda: self._appender.write_together(appends))
 
+    def within(self, transaction: CallersTransaction) -> Backend:
+        """The same events, in a transaction of the caller's; see `Store.within`.
+
+        Raises:
+            EventStoreUnavailable: The store is not open.
+            InvalidInput: What was handed over has no transaction.
+        """
+        if self._connections.use() is None:
+            raise self._connections.closed()
+        sql, archived_sql = self._within_sql
+        borrowed = Borrowed(transaction, sql["look"], self._schema.tables)
+
+        def appended(position: int) -> None:
+            if transaction.run is None:
+                self._announcer.appended(position)
+            else:
+                transaction.run(partial(_call, self._announcer.appended, position))
+
+        return cast("Backend", Within(borrowed, sql, archived_sql, appended))
+
     async def import_events(self, events: Sequence[PlacedEvent]) -> int:
         """See `EventStore.import_events`."""
         return await patiently(lambda: self._importer.write(events))
-
-    async def load(
-        self, aggregate_id: str, *, fingerprint: str | None, to_version: int | None = None
-    ) -> Stream:
-        """See `EventStore.load`."""
-        bounds = aggregate_id, fingerprint, to_version or MAX_VERSION
-        found = stream(aggregate_id, await self._fetch("load", *bounds))
-        if lacks_first(found, to_version):
-            found = stream(aggregate_id, await self._fetch("load", *bounds, archived=True))
-        return found
-
-    async def load_many(
-        self, aggregate_ids: Sequence[str], *, fingerprint: str | None
-    ) -> Mapping[str, Stream]:
-        """See `EventStore.load_many`."""
-        streams = await self._load_many(list(dict.fromkeys(aggregate_ids)), fingerprint)
-        lacking = [each for each, stream in streams.items() if lacks_first(stream, None)]
-        if lacking:
-            streams.update(await self._load_many(lacking, fingerprint, archived=True))
-        # A snapshot without events is ahead of the log, or of an aggregate that is not there.
-        doubtful = [each for each, stream in streams.items() if not stream.events]
-        if doubtful and fingerprint is not None:
-            there = await self.load_many(doubtful, fingerprint=None)
-            return {
-                each: streams[each] for each in streams if streams[each].events or each in there
-            }
-        return streams
-
-    async def read(
-        self,
-        aggregate_id: str,
-        *,
-        from_version: int = 1,
-        to_version: int | None = None,
-        limit: int | None = None,
-        backward: bool = False,
-    ) -> Sequence[StoredEvent]:
-        """See `EventStore.read`."""
-        check_range(from_version, to_version, limit)
-        name = "read_backward" if backward else "read_forward"
-        bounds = aggregate_id, from_version, to_version or MAX_VERSION, limit
-        events = [stored_event(row) for row in await self._fetch(name, *bounds)]
-        if lacks_some(events, from_version, to_version, limit, backward=backward):
-            rows = await self._fetch(name, *bounds, archived=True)
-            events = [stored_event(row) for row in rows]
-        return events
 
     async def read_all(
         self,
@@ -263,20 +243,6 @@ class PostgresStore:
         )
         return bool(rows)
 
-    async def read_snapshot(self, aggregate_id: str) -> Snapshot | None:
-        """See `SnapshotStore.read_snapshot`."""
-        rows = await self._fetch("read_snapshot", aggregate_id)
-        if not rows:
-            return None
-        _, aggregate_type, version, fingerprint, data = rows[0]
-        return Snapshot(
-            aggregate_id=aggregate_id,
-            aggregate_type=aggregate_type,
-            version=version,
-            fingerprint=fingerprint,
-            data=data,
-        )
-
     async def snapshot_ids(
         self, aggregate_type: str, *, after: str = "", limit: int = 1000
     ) -> Sequence[str]:
@@ -288,20 +254,9 @@ class PostgresStore:
         """See `Inspection.inspect`."""
         return await inspect(self._connections, self._sql)
 
-    async def _load_many(
-        self, aggregate_ids: Sequence[str], fingerprint: str | None, *, archived: bool = False
-    ) -> dict[str, Stream]:
-        found: dict[str, list[Any]] = {}
-        for row in await self._fetch("load_many", aggregate_ids, fingerprint, archived=archived):
-            found.setdefault(row[0], []).append(tuple(row)[1:])
-        return {each: stream(each, rows) for each, rows in found.items()}
 
-    async def _fetch(self, name: str, *arguments: Any, archived: bool = False) -> list[Any]:
-        query = (self._archived_sql if archived else self._sql)[name]
-        with reading(self._connections.where):
-            async with self._connections.session() as connection:
-                rows: list[Any] = await connection.fetch(query, *arguments)
-        return rows
+async def _call(function: Callable[[int], None], position: int) -> None:
+    function(position)
 
 
 def _filtered(
