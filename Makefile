@@ -68,7 +68,9 @@ check: .venv/dev ## Format, lint, types, import rules, known vulnerabilities.
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pyright
+	$(BIN)/python .ci/public_types.py
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory docs-check
 	@$(MAKE) --no-print-directory audit
 
 audit: .venv/dev ## Look for known vulnerabilities in the pinned packages.

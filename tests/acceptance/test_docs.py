@@ -6,16 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.acceptance.docs_blocks import PAGES, ROOT, name_of
 
 pytestmark = pytest.mark.integration
 
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\((?!https?:)([^)#]+)[^)]*\)")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_the_python_blocks_of_a_page_run_one_after_the_other(page: Path, tmp_path: Path) -> None:
     """Each page is a program."""
     blocks = BLOCK.findall(page.read_text())
@@ -28,13 +26,6 @@ def test_the_python_blocks_of_a_page_run_one_after_the_other(page: Path, tmp_pat
         cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
-    """Relative links name files that are there."""
-    for target in LINK.findall(page.read_text()):
-        assert (page.parent / target).exists(), target
 
 
 def test_the_readme_shows_the_output_that_its_program_prints(tmp_path: Path) -> None:

@@ -1,0 +1,114 @@
+"""The blocks of the documentation that no test runs as they stand, and why.
+
+Those of Python are compiled, and what they import of hitherto is looked for; of the command lines
+those of `hitherto` are parsed by the command itself.
+"""
+
+_BROKER = "needs a broker: test_nats.py and test_redis.py run the same on real ones"
+_DEMO = "needs the store of the page's own story; the same command is run by tests/unit/cli"
+_EXAMPLE = "is the example's own code, as test_docs.py compares; test_services.py runs it"
+_FOR_EVER = "goes on for ever"
+_FRAGMENT = "is a fragment without its surroundings"
+_INSTALL = "installs packages"
+_MAKE = "is a target of the Makefile, or what one runs"
+_NO_SERVER = "reaches a server that only the reader has"
+_TRANSACTION = "is run by test_transactions_page.py"
+_TYPES = "is what tests/typing has both checkers do with the same page"
+
+PYTHON = {
+    "docs/how-to/append-in-your-own-transaction.md": {
+        "import os": _TRANSACTION,
+        "import asyncio": _TRANSACTION,
+        "import django": _TRANSACTION,
+        "import psycopg": _TRANSACTION,
+        "from sqlalchemy import create_engine, text": _TRANSACTION,
+    },
+    "docs/how-to/monitor-a-store.md": {
+        "from contextlib import asynccontextmanager": _NO_SERVER,
+        "async with connect(instrumentation=PrometheusInstrumentation()) as store:": _FRAGMENT,
+        "from hitherto.application.instrumentation import Instrumentations": _NO_SERVER,
+    },
+    "docs/how-to/publish-events.md": {
+        "from hitherto import ProjectionWorker, connect": _BROKER,
+        "from hitherto.infrastructure.redis import RedisPublisher": _BROKER,
+    },
+    "docs/how-to/run-on-postgresql.md": {"async with connect() as store:": _FRAGMENT},
+    "docs/how-to/send-commands.md": {
+        "async def transfer(command: Transfer) -> None:": _FRAGMENT,
+        "async def only_by_day(command: object, next: Next) -> object:": _FRAGMENT,
+    },
+    "docs/how-to/survive-outages.md": {"except EventStoreUnavailable as error:": _FRAGMENT},
+    "docs/how-to/use-with-django.md": {
+        'INSTALLED_APPS = ["hitherto.django"]': _EXAMPLE,
+        "HITHERTO = {": _EXAMPLE,
+        "store = get_store()": _EXAMPLE,
+        "@require_POST": _EXAMPLE,
+        "@require_GET": _EXAMPLE,
+        'path("ops/", include("hitherto.django.urls")),': _EXAMPLE,
+        '@override_settings(HITHERTO={"URL": "memory:"})': _FRAGMENT,
+    },
+    "docs/how-to/use-with-fastapi.md": {
+        "store = connect(timeout=3.0)  # DATABASE_URL, else sqlite:///hitherto.db": _EXAMPLE,
+        '@app.get("/accounts/{account_id}")': _EXAMPLE,
+        '@app.post("/accounts/{account_id}/deposits")': _EXAMPLE,
+        '@app.post("/accounts/{account_id}/withdrawals")': _EXAMPLE,
+        "async def as_user(user: CurrentUser) -> AsyncGenerator[None]:": _FRAGMENT,
+    },
+    "docs/how-to/use-without-async.md": {"worker = ProjectionWorker(store, Sums())": _FOR_EVER},
+    "docs/how-to/write-a-store.md": {
+        "from collections.abc import AsyncIterator": "tests a store that only the reader has",
+    },
+    "docs/reference/metrics.md": {"import prometheus_client": _NO_SERVER},
+    "docs/reference/tracing.md": {
+        "from hitherto import connect": _NO_SERVER,
+        "async for recorded in store.read_all(after=checkpoint):": _FRAGMENT,
+    },
+}
+"""Of a page, by the first line of the block."""
+
+CONSOLE = {
+    "CONTRIBUTING.md": {"make ": _MAKE},
+    "README.md": {"make ": _MAKE, "pip install": _INSTALL},
+    "docs/benchmarks.md": {"make ": _MAKE},
+    "docs/how-to/archive-closed-aggregates.md": {"hitherto ": _DEMO},
+    "docs/how-to/check-events-before-a-release.md": {"hitherto ": _DEMO, "echo $?": _DEMO},
+    "docs/how-to/compare-two-versions-of-the-code.md": {"hitherto ": _DEMO},
+    "docs/how-to/detect-tampering.md": {
+        "export ": _DEMO, "sqlite3 ": _DEMO, "hitherto ": _DEMO, "cat ": _DEMO,
+        "pip install": _INSTALL,
+    },
+    "docs/how-to/erase-a-payload.md": {"hitherto ": _DEMO},
+    "docs/how-to/forget-a-person.md": {"hitherto ": _DEMO},
+    "docs/how-to/look-into-a-store.md": {
+        "hitherto log --follow": _FOR_EVER,
+        "hitherto why": _DEMO,
+        "hitherto stats postgresql:": _NO_SERVER,
+    },
+    "docs/how-to/monitor-a-store.md": {"hitherto ": _DEMO},
+    "docs/how-to/move-a-store.md": {
+        "hitherto import changed.jsonl": "needs a file that was changed by hand",
+    },
+    "docs/how-to/move-from-crud.md": {"hitherto ": _DEMO, "psql ": _NO_SERVER},
+    "docs/how-to/publish-events.md": {"nats ": _BROKER},
+    "docs/how-to/rebuild-snapshots.md": {"hitherto ": _NO_SERVER},
+    "docs/how-to/run-on-postgresql.md": {"export ": _NO_SERVER, "hitherto ": _NO_SERVER},
+    "docs/how-to/run-projections.md": {"hitherto ": _DEMO},
+    "docs/how-to/secure-the-store.md": {"export ": _NO_SERVER, "hitherto ": _NO_SERVER},
+    "docs/how-to/see-that-every-event-is-handled.md": {"mypy ": _TYPES, "pyright ": _TYPES},
+    "docs/how-to/solve-common-problems.md": {"hitherto ": _NO_SERVER},
+    "docs/how-to/use-with-django.md": {"python manage.py ": _FOR_EVER},
+    "docs/how-to/use-with-fastapi.md": {"curl ": "asks the example, as test_services.py does"},
+    "docs/how-to/verify-a-store.md": {"hitherto ": _NO_SERVER},
+    "docs/reference/command-line.md": {"hitherto ": _NO_SERVER},
+    "docs/reference/health.md": {"hitherto ": _NO_SERVER},
+    "docs/reference/logging.md": {"hitherto ": _NO_SERVER},
+    "docs/reliability.md": {"make ": _MAKE, ".venv/bin/python -m tests.faults": _MAKE},
+    "docs/tutorial.md": {"python -m venv": _INSTALL, "pip install": _INSTALL},
+    "examples/django_project/README.md": {
+        "pip install": _INSTALL, "export ": _EXAMPLE, "python ": _EXAMPLE, "curl ": _EXAMPLE,
+    },
+    "examples/fastapi_service/README.md": {
+        "pip install": _INSTALL, "DATABASE_URL=": _EXAMPLE, "curl ": _EXAMPLE,
+    },
+}  # fmt: skip
+"""Of a page, by the beginning of the command line."""
