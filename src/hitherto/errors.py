@@ -83,6 +83,8 @@ class AggregateNotFound(AggregateError):
 
     Attributes:
         aggregate_id: The id that was looked for.
+        aggregate_type: The stored name of the type that it was looked for as.
+        version: The version that was asked for; None for the latest.
     """
 
     def __init__(self, aggregate_id: str, aggregate_type: str, version: int | None = None) -> None:

@@ -36,10 +36,10 @@ try:
     from starlette.requests import HTTPConnection, Request
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _error:
     raise ModuleNotFoundError(
         "hitherto.starlette needs Starlette: pip install 'hitherto[starlette]'"
-    ) from error
+    ) from _error
 
 __all__ = [
     "Correlating",

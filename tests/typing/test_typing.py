@@ -13,8 +13,10 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 HERE = Path(__file__).parent
 PROGRAM = HERE / "design_program.py"
 ACCEPTED = [PROGRAM, HERE / "public_api.py"]
+EVERY_EVENT = Path("docs/how-to/see-that-every-event-is-handled.md")
 
 PRELUDE = """\
+from typing import assert_never
 from hitherto import Aggregate, Event, Repository, Store, sync
 
 class UserCreated(Event):
@@ -30,12 +32,17 @@ class User(Aggregate[UserCreated]):
 class Order(Aggregate[OrderPlaced]):
     total: int = 0
 
-async def use(store: Store, users: Repository[User], blocking: sync.Repository[User]) -> None:
+async def use(
+    store: Store,
+    users: Repository[User],
+    blocking: sync.Repository[User],
+    event: UserCreated | OrderPlaced,
+) -> None:
     user, order, created = User("u-1"), Order("o-1"), UserCreated(email="ada@example.com")
-    print(store, users, blocking, user, order, created)
+    print(store, users, blocking, user, order, created, event, assert_never)
 """
 
-# What is wrong, the line, and what mypy and pyright have to say about it.
+# What is wrong, the lines, and what mypy and pyright have to say about the last one.
 REFUSED = {
     "state given to a constructor": (
         'User("u-1", active=True)',
@@ -92,6 +99,15 @@ REFUSED = {
         '"User" has no attribute "total"',
         'Cannot access attribute "total" for class "User"',
     ),
+    "a match that forgets an event": (
+        """match event:
+        case UserCreated():
+            pass
+        case _:
+            assert_never(event)""",
+        'Argument 1 to "assert_never" has incompatible type "OrderPlaced"; expected "Never"',
+        'Type "OrderPlaced" is not assignable to type "Never"',
+    ),
     "an async store given to the sync face": (
         "sync.Repository(store, User)",
         'Argument 1 to "Repository" has incompatible type "hitherto.application.store.Store"',
@@ -111,6 +127,7 @@ def snippets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "prelude.py").write_text(PRELUDE)
     for path in ACCEPTED:
         (folder / path.name).write_text(path.read_text())
+    (folder / "every_event.py").write_text("\n".join(python_of(EVERY_EVENT)))
     return folder
 
 
@@ -153,7 +170,9 @@ def test_pyright_refuses(what: str, pyright_errors: Found) -> None:
     check(what, REFUSED[what][2], pyright_errors)
 
 
-@pytest.mark.parametrize("name", ["prelude.py", *(path.name for path in ACCEPTED)])
+@pytest.mark.parametrize(
+    "name", ["prelude.py", "every_event.py", *(path.name for path in ACCEPTED)]
+)
 def test_both_accept_what_is_right(name: str, mypy_errors: Found, pyright_errors: Found) -> None:
     """In their strictest modes, without a word."""
     assert mypy_errors.get(name) is None
@@ -162,8 +181,7 @@ def test_both_accept_what_is_right(name: str, mypy_errors: Found, pyright_errors
 
 def test_the_readme_begins_with_the_program() -> None:
     """Its first code is the program that the checkers accept, to the letter."""
-    blocks = re.findall(r"```python\n(.*?)```", Path("README.md").read_text(), re.DOTALL)
-    assert blocks[0] == PROGRAM.read_text()
+    assert python_of(Path("README.md"))[0] == PROGRAM.read_text()
 
 
 def test_the_program_runs(tmp_path: Path) -> None:
@@ -176,9 +194,14 @@ def test_the_program_runs(tmp_path: Path) -> None:
 
 def check(what: str, message: str, errors: Found) -> None:
     found = errors.get(file_of(what), [])
-    wrong = PRELUDE.count("\n") + 1
+    wrong = PRELUDE.count("\n") + 1 + REFUSED[what][0].count("\n")
     assert {line for line, _ in found} == {wrong}, found
     assert any(re.search(message, said) for _, said in found), found
+
+
+def python_of(page: Path) -> list[str]:
+    """The code of a page, block by block."""
+    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
 
 
 def file_of(what: str) -> str:

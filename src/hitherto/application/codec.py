@@ -8,6 +8,7 @@ from uuid import uuid5
 import msgspec
 from msgspec.structs import replace
 
+from hitherto.application.culprits import unencodable
 from hitherto.application.personal import MARK, check_no_envelope, enclosed, envelopes
 from hitherto.application.ports import Codec
 from hitherto.application.records import StoredEvent, StreamRow
@@ -77,7 +78,10 @@ class JsonCodec:
             encoded = self._encode(value)
             text = encoded.decode()
             check_text(text)
-        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        except TypeError as error:
+            which = unencodable(value, self._encode)
+            raise EventSerializationFailed(f"{which} cannot be stored: {error}") from error
+        except (ValueError, OverflowError, RecursionError) as error:
             raise EventSerializationFailed(f"{name} cannot be stored: {error}") from error
         if len(encoded) > self._max_payload:
             raise EventSerializationFailed(

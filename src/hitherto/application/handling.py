@@ -63,7 +63,7 @@ class Handling:
         attempts: int,
         lease: float,
     ) -> None:
-        self.reached = 0
+        self.reached: int = 0
         self._store = store
         self._projection = projection
         self._generation = generation

@@ -65,9 +65,9 @@ class Membership:
         logger: logging.Logger,
     ) -> None:
         self.held: dict[int, Held] = {}
-        self.over = False
-        self.retry = False
-        self.paused = False
+        self.over: bool = False
+        self.retry: bool = False
+        self.paused: bool = False
         self._checkpoints = checkpoints
         self._generation = generation
         self._worker = worker

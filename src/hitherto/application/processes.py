@@ -17,6 +17,7 @@ from hitherto.application.selection import Selection
 from hitherto.application.store import Store, utc_now
 from hitherto.application.timers import DueTimers, told
 from hitherto.domain.aggregate import Aggregate
+from hitherto.domain.event import Event
 from hitherto.domain.identifiers import check_identifier
 from hitherto.domain.metadata import Metadata
 from hitherto.domain.process import Process
@@ -81,8 +82,8 @@ class Reactions(Projection[None], Generic[P], name="reactions", elsewhere=True):
     """
 
     def __init__(self, store: Store, process: type[P], bus: CommandBus) -> None:
-        self.name = process.definition.aggregate_type
-        self.events = process.reacts_to
+        self.name: str = process.definition.aggregate_type
+        self.events: tuple[type[Event], ...] = process.reacts_to
         self._store = store
         self._process = process
         self._bus = bus

@@ -21,8 +21,10 @@ Amounts = Mapping[str, int | Decimal]
 DOCUMENTS, TOTALS = "documents", "totals"
 """The collections of a view."""
 
-encode = msgspec.json.Encoder(decimal_format="number").encode
-decode_amounts = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
+encode: Callable[[Any], bytes] = msgspec.json.Encoder(decimal_format="number").encode
+decode_amounts: Callable[[bytes | str], dict[str, Any]] = msgspec.json.Decoder(
+    dict[str, Any], float_hook=Decimal
+).decode
 _decode_key = msgspec.json.Decoder(list[Any]).decode
 
 

@@ -109,8 +109,10 @@ class Relay(Projection[None], elsewhere=True):
         source: str | None = None,
         codec: Codec | None = None,
     ) -> None:
-        self.name = check_identifier("the relay's name", name)
-        self.events = None if types is None else event_classes(types)
+        self.name: str = check_identifier("the relay's name", name)
+        self.events: tuple[type[Event], ...] | None = (
+            None if types is None else event_classes(types)
+        )
         self._publisher = publisher
         self._source = quote(name) if source is None else source
         self._encode = (codec or JsonCodec(max_payload=sys.maxsize)).encode  # as it was stored

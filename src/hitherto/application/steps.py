@@ -50,7 +50,7 @@ class Steps:
         transactions: Transactions,
         lease: float,
     ) -> None:
-        self.handled = 0
+        self.handled: int = 0
         self._checkpoints = store.backend.checkpoints
         self._hooks = store.instrumentation
         self._projection = projection

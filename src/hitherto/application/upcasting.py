@@ -7,6 +7,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 from msgspec import UNSET
 
+from hitherto.application.culprits import undecodable
 from hitherto.application.ports import Codec
 from hitherto.domain.definition import Definition
 from hitherto.domain.event import Event
@@ -35,8 +36,9 @@ def decoders_of(definition: Definition, codec: Codec) -> dict[tuple[str, int], D
     for cls in definition.event_classes:
         try:
             own[cls] = _redacting(cls, codec)
-        except TypeError as error:
-            raise TypeError(f"{cls.__qualname__} cannot be decoded: {error}") from error
+        except (TypeError, NameError) as error:
+            which = undecodable(cls, codec, error)
+            raise TypeError(f"{which} cannot be decoded: {error}") from error
     given = {
         key: _given(upcaster, definition, codec, own)
         for key, upcaster in definition.upcasters.use().items()

@@ -53,6 +53,7 @@ class Documents(Projection[Any], Generic[D, E]):
     """
 
     decode: ClassVar[Callable[[str], Any]]
+    """Makes a document of its stored text."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         arguments = base_arguments(cls, Documents)

@@ -85,7 +85,7 @@ class ProjectionWorker(Generic[C]):
                 "seconds above 0"
             )
         projection.check()
-        self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self.name: str = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._store = store
         self._projection = projection
         self._selection = Selection(store, projection.events)

@@ -34,7 +34,7 @@ from hitherto.cli.seal import seal
 from hitherto.cli.verify import verify
 from hitherto.errors import HithertoError
 
-app = App(
+app: App = App(
     name="hitherto",
     help="Event sourcing for Python: aggregates, kept as their events.",
     version=version("hitherto"),

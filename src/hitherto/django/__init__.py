@@ -12,10 +12,10 @@
 
 try:
     import django as _django  # noqa: F401  # pyright: ignore[reportUnusedImport]
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _error:
     raise ModuleNotFoundError(
         "hitherto.django needs Django: pip install 'hitherto[django]'"
-    ) from error
+    ) from _error
 
 from hitherto.django.middleware import HithertoMiddleware, idempotency_key_of, if_match
 from hitherto.django.stores import aget_store, arepository, get_store

@@ -13,7 +13,7 @@ class HithertoConfig(AppConfig):
 
     name = "hitherto.django"
     label = "hitherto"
-    verbose_name = "hitherto"
+    verbose_name: str = "hitherto"
 
     def ready(self) -> None:
         """See `AppConfig.ready`."""

@@ -32,8 +32,8 @@ class HithertoMiddleware:
     (RFC 9457); all others remain what Django makes of any exception.
     """
 
-    sync_capable: ClassVar = True
-    async_capable: ClassVar = True
+    sync_capable: ClassVar[bool] = True
+    async_capable: ClassVar[bool] = True
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
-from django.urls import path
+from django.urls import URLPattern, path
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -53,7 +53,7 @@ def _metrics(_request: HttpRequest) -> HttpResponse:
 
 
 app_name = "hitherto"
-urlpatterns = [
+urlpatterns: list[URLPattern] = [
     path("healthz", _healthz, name="healthz"),
     path("readyz", _readyz, name="readyz"),
     path("metrics", _metrics, name="metrics"),

@@ -16,6 +16,7 @@ import msgspec
 from hitherto.domain.definition import Definition, base_arguments, events_of, is_open
 from hitherto.domain.event import Event
 from hitherto.domain.identifiers import check_identifier, type_mismatch
+from hitherto.domain.places import declared
 from hitherto.domain.recorded import RecordedEvent
 from hitherto.domain.upcasters import EventsUpcaster, EventsUpcasters
 from hitherto.errors import AggregateIDMismatch, InvalidAggregateState, InvalidInput
@@ -64,6 +65,8 @@ class Aggregate(Generic[E]):
     """
 
     definition: ClassVar[Definition]
+    """What the class statement declares: the stored name, the events, the state's fields."""
+
     _mutable_defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __init_subclass__(
@@ -266,7 +269,7 @@ def _state_fields(cls: type) -> tuple[str, ...]:
                 names[name] = None
     taken = [name for name in names if hasattr(Aggregate, name) or name in _OWN]
     if taken:
-        raise TypeError(f"{cls.__qualname__}: a state field may not be named {taken[0]!r}")
+        raise TypeError(f"{declared(cls, taken[0])}: a state field may not be named {taken[0]!r}")
     return tuple(names)
 
 

@@ -45,6 +45,7 @@ class Decider(ABC, Generic[S, E, C]):
     """The state before the first event; copied for each aggregate."""
 
     definition: ClassVar[Definition]
+    """What the class statement declares: the stored name, the events, the state's type."""
 
     def __init_subclass__(
         cls, *, type: str | None = None, snapshot_version: int = 1, **options: Any
@@ -99,7 +100,7 @@ class Decided(Aggregate[E], Generic[S, E, C]):
     """
 
     def __init__(self, id: str, decider: Decider[S, E, C]) -> None:
-        self.definition = decider.definition  # type: ignore[misc]
+        self.definition: Definition = decider.definition  # type: ignore[misc]
         self._decider = decider
         self.state: S = copy.deepcopy(decider.initial)
         super().__init__(id)

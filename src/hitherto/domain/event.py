@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform, get_a
 import msgspec
 
 from hitherto.domain.identifiers import check_identifier
+from hitherto.domain.places import declared
 from hitherto.domain.upcasters import (
     MAX_SCHEMA_VERSION,
     FieldsUpcaster,
@@ -43,7 +44,7 @@ def _refuse_mutable_fields(cls: type[msgspec.Struct]) -> None:
         if found is not None:
             part, remedy = found
             raise TypeError(
-                f"{cls.__qualname__}.{field.name}: an event is immutable, but {part} is not; "
+                f"{declared(cls, field.name)}: an event is immutable, but {part} is not; "
                 f"use {remedy}"
             )
 

@@ -9,6 +9,7 @@ from hitherto.domain.aggregate import Aggregate
 from hitherto.domain.event import Event
 from hitherto.domain.handlers import Handlers, handlers_of
 from hitherto.domain.identifiers import check_identifier
+from hitherto.domain.places import declared
 from hitherto.domain.recorded import RecordedEvent
 from hitherto.errors import InvalidInput
 
@@ -53,6 +54,7 @@ class Process(Aggregate[E], Generic[E]):
     """
 
     reacts_to: ClassVar[tuple[type[Event], ...]] = ()
+    """The event classes that it has handlers for."""
     _handlers: ClassVar[Handlers] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -68,7 +70,9 @@ class Process(Aggregate[E], Generic[E]):
         fields = cls.definition.fields if hasattr(cls, "definition") else ()
         taken = [name for name in fields if hasattr(Process, name)]
         if taken:
-            raise TypeError(f"{cls.__qualname__}: a state field may not be named {taken[0]!r}")
+            raise TypeError(
+                f"{declared(cls, taken[0])}: a state field may not be named {taken[0]!r}"
+            )
 
     def __init__(self, id: str) -> None:
         super().__init__(id)

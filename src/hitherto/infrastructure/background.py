@@ -40,7 +40,7 @@ class Background:
 
     def __init__(self) -> None:
         self.opened: dict[object, Backend] = {}
-        self.opening = asyncio.Lock()
+        self.opening: asyncio.Lock = asyncio.Lock()
         self._gate = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread_id: int | None = None

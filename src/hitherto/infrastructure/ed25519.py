@@ -19,8 +19,8 @@ try:
         Ed25519PrivateKey,
         Ed25519PublicKey,
     )
-except ModuleNotFoundError as error:
-    raise ConfigurationError("keys need an extra: pip install 'hitherto[crypto]'") from error
+except ModuleNotFoundError as _error:
+    raise ConfigurationError("keys need an extra: pip install 'hitherto[crypto]'") from _error
 
 _PEM = serialization.Encoding.PEM
 

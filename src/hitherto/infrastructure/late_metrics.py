@@ -31,7 +31,7 @@ class Late(Collector):
     def __init__(self, metric: Counter | Histogram, registry: CollectorRegistry) -> None:
         self._metric = metric
         self._waiting: list[_Waiting] = []
-        self.labelled = cache(self._labelled)
+        self.labelled: Callable[..., Callable[[float], None]] = cache(self._labelled)
         registry.register(self)
 
     def collect(self) -> Iterable[Metric]:

@@ -18,8 +18,8 @@ try:
     from nats.errors import Error
     from nats.js import JetStreamContext
     from nats.js.errors import APIError, NoStreamResponseError
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError("NATS needs nats-py: pip install 'hitherto[nats]'") from error
+except ModuleNotFoundError as _error:
+    raise ModuleNotFoundError("NATS needs nats-py: pip install 'hitherto[nats]'") from _error
 
 SUBJECT = "events.{aggregate_type}.{event_type}"
 

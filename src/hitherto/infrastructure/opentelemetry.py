@@ -16,10 +16,10 @@ try:
     from opentelemetry import trace
     from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer, TracerProvider
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _error:
     raise ModuleNotFoundError(
         "traces need opentelemetry-api: pip install 'hitherto[otel]'"
-    ) from error
+    ) from _error
 
 _SYSTEM = "messaging.system"
 _OPERATION_NAME = "messaging.operation.name"

@@ -15,10 +15,10 @@ try:
     from prometheus_client.registry import Collector
 
     from hitherto.infrastructure.late_metrics import Late
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _error:
     raise ModuleNotFoundError(
         "the metrics need prometheus-client: pip install 'hitherto[prometheus]'"
-    ) from error
+    ) from _error
 
 BUCKETS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,

@@ -16,8 +16,8 @@ try:
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
     from redis.exceptions import RedisError, ResponseError
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError("Redis needs redis-py: pip install 'hitherto[redis]'") from error
+except ModuleNotFoundError as _error:
+    raise ModuleNotFoundError("Redis needs redis-py: pip install 'hitherto[redis]'") from _error
 
 # Adds what is not remembered, and remembers it from now on: also what comes again and again, while
 # another stream is out. Old ids are dropped last, if at all: a batch whose answer was lost is known

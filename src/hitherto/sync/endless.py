@@ -37,7 +37,7 @@ class Endless:
     """
 
     def __init__(self, store: "Store") -> None:
-        self.stopped = False
+        self.stopped: bool = False
         self._store = store
         self._resting = False
         self._stop_now: Callable[[], object] | None = None

@@ -36,7 +36,7 @@ class Subscription:
 
     def __init__(self, store: "Store", selection: Selection, after: int = 0) -> None:
         check_page(after, 1)
-        self.checkpoint = after
+        self.checkpoint: int = after
         self._store = store
         self._selection = selection
         self._endless = Endless(store)

@@ -47,9 +47,9 @@ class Capture:
     """
 
     def __init__(self, mapped: Mapped) -> None:
-        self.taken = 0
-        self.written = 0
-        self.refused = 0
+        self.taken: int = 0
+        self.written: int = 0
+        self.refused: int = 0
         self._mapped = mapped
         self._store = mapped.store
         self._stopped = asyncio.Event()

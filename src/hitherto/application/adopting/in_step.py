@@ -10,6 +10,7 @@ from hitherto.application.adopting.mapped import Mapped
 from hitherto.application.adopting.settling import settle
 from hitherto.application.projection import Batch, Projection, Recorded
 from hitherto.application.worker import ProjectionWorker
+from hitherto.domain.event import Event
 from hitherto.errors import AggregateLocked, ConfigurationError
 
 _AT_ONCE = 200  # rows
@@ -30,10 +31,10 @@ class AdoptedTable(Projection[None], name="adopted-table", elsewhere=True):
 
     def __init__(self, mapped: Mapped) -> None:
         mapped.need("row_of")
-        self.written = 0
+        self.written: int = 0
         definition = mapped.repository._definition
-        self.name = mapped.scope
-        self.events = tuple(definition.events.values())
+        self.name: str = mapped.scope
+        self.events: tuple[type[Event], ...] = tuple(definition.events.values())
         self._mapped = mapped
         self._type = definition.aggregate_type
 
@@ -75,8 +76,8 @@ class InStep:
 
     def __init__(self, mapped: Mapped) -> None:
         mapped.need("baseline", "changed", "deleted", "row_of")
-        self.capture = Capture(mapped)
-        self.back = AdoptedTable(mapped)
+        self.capture: Capture = Capture(mapped)
+        self.back: AdoptedTable = AdoptedTable(mapped)
         self._worker: ProjectionWorker[Any] = ProjectionWorker(mapped.store, self.back)
         self._table = mapped.table
 

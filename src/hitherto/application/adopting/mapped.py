@@ -47,7 +47,7 @@ class Mapped:
         self.repository: Repository[Any] = Repository(store, aggregate, snapshot_every=None)
         self.store = store
         self.table = table
-        self.scope = check_identifier("the adoption's scope", f"adopt:{table.name}")
+        self.scope: str = check_identifier("the adoption's scope", f"adopt:{table.name}")
         self._adoption = adoption
         self._checks = adoption.offers("row_of")
 

@@ -25,9 +25,9 @@ class Chains:
 
     def __init__(self, erasures: Sequence[Erasure] = ()) -> None:
         self._erased = {each.event_id: (each.data, each.metadata) for each in erasures}
-        self.tally = Tally()
-        self.chained = 0
-        self.unchained = 0
+        self.tally: Tally = Tally()
+        self.chained: int = 0
+        self.unchained: int = 0
         self._first = 0
         self._before: Link | None = None
 

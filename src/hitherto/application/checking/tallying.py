@@ -100,7 +100,7 @@ class Tally:
         self._faults: dict[tuple[Key, str], list[Fault]] = {}
         self._problems: dict[tuple[Key, ProblemKind, str], Problem] = {}
         self._paths: Counter[tuple[Key, ProblemKind]] = Counter()
-        self.events = 0
+        self.events: int = 0
 
     def take(self, event: StoredEvent) -> None:
         """Decode an event, and count its shape."""

@@ -6,7 +6,9 @@ line has the whole hash of all lines before it, as `head -n -1 FILE | sha256sum`
 """
 
 import hashlib
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -19,7 +21,7 @@ FORMAT, VERSION = "hitherto-events", 1
 
 _DIGITS = 16
 
-encode = msgspec.json.encode
+encode: Callable[[Any], bytes] = msgspec.json.encode
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,8 +81,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         )
 
 
-decode_line = msgspec.json.Decoder(Line).decode
-decode_header = msgspec.json.Decoder(Header).decode
+decode_line: Callable[[bytes], Line] = msgspec.json.Decoder(Line).decode
+decode_header: Callable[[bytes], Header] = msgspec.json.Decoder(Header).decode
 
 
 def line_of(event: StoredEvent, *, position: bool = False) -> Line:

@@ -8,7 +8,7 @@ from hitherto.cli.projections.parking import parked, retry, skip
 from hitherto.cli.projections.rebuilding import rebuild
 from hitherto.cli.projections.running import run
 
-projections = App(name="projections", help="List, run, rebuild and repair projections.")
+projections: App = App(name="projections", help="List, run, rebuild and repair projections.")
 projections.command(list_, name="list")
 projections.command(run)
 projections.command(rebuild)

@@ -64,12 +64,12 @@ class MemoryStore:
         self._closed = False
         self._writing = Opening()  # one at a time, for effects may be awaited
         self._waiters = Waiters()
-        self.checkpoints = MemoryCheckpoints(self._log, self._writing)
-        self.looking = MemoryLooking(self._log, self._snapshots)
-        self.chain = MemoryChain(self._log, self._streams)
-        self.personal = MemoryPersonal(self._snapshots, self._texts)
-        self.archive = MemoryArchive(self._streams)
-        self.erasures = MemoryErasures(self._by_id, self._replace, self._snapshots)
+        self.checkpoints: MemoryCheckpoints = MemoryCheckpoints(self._log, self._writing)
+        self.looking: MemoryLooking = MemoryLooking(self._log, self._snapshots)
+        self.chain: MemoryChain = MemoryChain(self._log, self._streams)
+        self.personal: MemoryPersonal = MemoryPersonal(self._snapshots, self._texts)
+        self.archive: MemoryArchive = MemoryArchive(self._streams)
+        self.erasures: MemoryErasures = MemoryErasures(self._by_id, self._replace, self._snapshots)
 
     def _texts(self) -> Iterator[tuple[TextPlace, str]]:
         """All that is stored as text, with its place."""

@@ -67,7 +67,7 @@ class PostgresTable:
     """
 
     def __init__(self, url: str, table: str, key: str) -> None:
-        self.name = table
+        self.name: str = table
         self.key = key
         self.columns: Sequence[str] = ()
         self._asked_for = table

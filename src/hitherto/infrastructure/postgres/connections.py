@@ -49,8 +49,8 @@ class Connections:
 
     def __init__(self, url: str, *, limit: int, timeout: float) -> None:
         check_credentials(url)
-        self.where = without_password(url)
-        self.failover = "," in self.where
+        self.where: str = without_password(url)
+        self.failover: bool = "," in self.where
         self._hosts = hosts(url)
         self._limit = limit
         self._timeout = timeout

@@ -56,7 +56,7 @@ class Lent:
         is_cut: Callable[[Exception | None], bool],
     ) -> None:
         self.connection = connection
-        self.begun = False
+        self.begun: bool = False
         self._who = who
         self._where = where
         self._patience = patience

@@ -63,6 +63,8 @@ class Within(Reading):
         """See `EventStore.append`."""
         if appends or alongside is None:
             check_group(appends)
+        async with self._connections.session():
+            pass  # Where it will not do, that is told once; the appender asks again.
         if alongside is not None:
             return await self._appender.write_alongside(appends, alongside)
         return await self._appender.write_together(appends)

@@ -92,12 +92,12 @@ class SqliteStore:
             instrumentation=instrumentation,
         )
         self._watch = Watch(lambda: self._connections.read(highest_position))
-        self.checkpoints = SqliteCheckpoints(self._connections)
-        self.looking = SqliteLooking(self._connections)
-        self.chain = SqliteChain(self._connections)
-        self.personal = SqlitePersonal(self._connections)
-        self.archive = SqliteArchive(self._connections)
-        self.erasures = SqliteErasures(self._connections)
+        self.checkpoints: SqliteCheckpoints = SqliteCheckpoints(self._connections)
+        self.looking: SqliteLooking = SqliteLooking(self._connections)
+        self.chain: SqliteChain = SqliteChain(self._connections)
+        self.personal: SqlitePersonal = SqlitePersonal(self._connections)
+        self.archive: SqliteArchive = SqliteArchive(self._connections)
+        self.erasures: SqliteErasures = SqliteErasures(self._connections)
 
     async def open(self) -> None:
         """See `EventStore.open`."""
