@@ -36,7 +36,7 @@ KINDS = {
     "django-asgi": [DJANGO, *_UVICORN, "{port}", "bank.asgi:application"],
     "django-wsgi": [DJANGO, "manage.py", "runserver", "--noreload", "{port}"],
     "django-worker": [DJANGO, "manage.py", "hitherto", "projections", "run", VIEW],
-    "new": [".", *_UVICORN, "{port}", "--factory", "corner_shop.app:create_app"],
+    "new": [Path(), *_UVICORN, "{port}", "--factory", "corner_shop.app:create_app"],
 }
 
 
