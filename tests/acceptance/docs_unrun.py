@@ -96,6 +96,7 @@ CONSOLE = {
     "docs/how-to/secure-the-store.md": {"export ": _NO_SERVER, "hitherto ": _NO_SERVER},
     "docs/how-to/see-that-every-event-is-handled.md": {"mypy ": _TYPES, "pyright ": _TYPES},
     "docs/how-to/solve-common-problems.md": {"hitherto ": _NO_SERVER},
+    "docs/how-to/start-a-project.md": {"": "is done by test_new.py, but for the container"},
     "docs/how-to/use-with-django.md": {"python manage.py ": _FOR_EVER},
     "docs/how-to/use-with-fastapi.md": {"curl ": "asks the example, as test_services.py does"},
     "docs/how-to/verify-a-store.md": {"hitherto ": _NO_SERVER},

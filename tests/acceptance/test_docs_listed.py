@@ -81,12 +81,12 @@ def test_a_block_of_python_has_the_form_of_it_and_imports_what_is_there(block: B
 
 def words_of(command: str) -> list[str]:
     """What is handed to `hitherto` in a command line; empty where it runs something else."""
-    if not re.match(r"(python manage\.py )?hitherto ", command):
+    if not re.match(r"(python manage\.py |\.venv/bin/)?hitherto ", command):
         return []
     lexer = shlex.shlex(command, posix=True, punctuation_chars="|<>&;")
     lexer.whitespace_split = True
-    words = list(itertools.takewhile(lambda word: not set(word) <= set("|<>&;"), lexer))
-    return words[words.index("hitherto") + 1 :]
+    words = itertools.takewhile(lambda word: not set(word) <= set("|<>&;"), lexer)
+    return list(itertools.dropwhile(lambda word: not word.endswith("hitherto"), words))[1:]
 
 
 _COMMANDS = [
