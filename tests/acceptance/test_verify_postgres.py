@@ -329,7 +329,7 @@ def test_a_store_that_nobody_meddled_with_is_sound(planted: Planted) -> None:
     assert report == {
         "sound": True, "aggregate_types": ["Fine"],
         "events": 169, "snapshots": 25, "foreign": 0, "unread": False, "findings": [],
-        "chained": 0, "unchained": 0, "sealed_position": None,
+        "chained": 0, "unchained": 0, "erasures": 0, "sealed_position": None,
     }  # fmt: skip
 
 

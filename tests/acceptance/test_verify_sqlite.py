@@ -315,7 +315,7 @@ def test_a_file_that_nobody_meddled_with_is_sound(file: Path) -> None:
     assert report == {
         "store": f"sqlite:///{file}", "sound": True, "aggregate_types": ["Fine"],
         "events": 169, "snapshots": 25, "foreign": 0, "unread": False, "findings": [],
-        "chained": 0, "unchained": 0, "sealed_position": None,
+        "chained": 0, "unchained": 0, "erasures": 0, "sealed_position": None,
     }  # fmt: skip
 
 
