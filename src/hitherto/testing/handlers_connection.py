@@ -86,7 +86,7 @@ class _Postgres:
     async def begin(self) -> None:
         schema = f"hitherto_given_{uuid4().hex}"
         await self.raw.transaction().start()
-        await self.raw.execute(f"CREATE SCHEMA {schema}; SELECT 1")
+        await self.raw.execute(f"CREATE SCHEMA {schema}; SET LOCAL search_path = {schema}, public")
 
     def transaction(self) -> AbstractAsyncContextManager[None]:
         savepoint: AbstractAsyncContextManager[None] = self.raw.transaction()
