@@ -69,21 +69,35 @@ async def test_what_cannot_be_done_again_is_told() -> None:
 
 
 async def test_a_crash_is_caught_by_no_except_exception() -> None:
-    """Nor does the work go on in a task of its own, or behind what swallows it after all."""
+    """Nor do tasks go on that work has begun."""
     reached: list[str] = []
 
     async def careless(store: Store) -> None:
         await asyncio.gather(place_once(store))
         with suppress(Exception):
             await store.watermark()
-            reached.append("watermark")
+        reached.append("the end")
+
+    assert await check_crashes(careless) == 6
+    assert reached == ["the end"] * (1 + 6)  # undisturbed, and what was done again
+
+
+async def test_what_has_crashed_reaches_the_store_no_more() -> None:
+    """Though it swallows the crash."""
+    found: list[bool] = []
+
+    async def stubborn(store: Store) -> None:
+        orders = Repository(store, Order)
+        found.append(await orders.exists("o"))
         with suppress(BaseException):
             await store.watermark()
-            reached.append("watermark again")
+        if not found[-1]:
+            order = Order("o")
+            order.record(PLACED)
+            await orders.save(order)
 
-    assert await check_crashes(careless) == 8
-    undisturbed, done_again, in_doubt = 1, 8, 1 + 1  # before and after the last call
-    assert reached.count("watermark") == undisturbed + done_again + in_doubt
+    assert await check_crashes(stubborn) == 6
+    assert found.count(True) == 1  # only where it crashed when the order was placed
 
 
 async def test_the_ends_of_views_and_processes_are_compared() -> None:

@@ -174,6 +174,20 @@ def test_stored_events_are_read_through_upcasters() -> None:
     verify_roundtrip(Split, stored=[{"event_type": "Burst", "data": {"parts": 2}}])
 
 
+def test_what_stored_events_are_read_as_can_be_written() -> None:
+    """Else no copy of the store could be made."""
+    stored = [{"event_type": "Pointed", "data": {"fine": 1, "point": -7}}]
+    with pytest.raises(AssertionError, match=r"Pointed\.point: Point\(-7\) is written as 7"):
+        verify_roundtrip(Pointed, Pointed(fine=1, point=Point(1)), codec=LOSSY, stored=stored)
+
+
+def test_the_classes_belong_to_no_other_aggregate_than_before() -> None:
+    """Their upcasters would be looked for there."""
+    verify_roundtrip(Gone | Pointed, Gone(), Pointed(fine=1, point=Point(1)), codec=LOSSY)
+    assert list(Gone.__definitions__) == ["Split"]
+    assert not Pointed.__definitions__
+
+
 @pytest.mark.parametrize(
     ("sample", "told"),
     [
