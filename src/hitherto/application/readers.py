@@ -7,8 +7,9 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from hitherto.application.checkpoints import Document
 from hitherto.application.ports import Checkpoints
-from hitherto.errors import InvalidInput
+from hitherto.errors import InvalidInput, ProjectionError
 
 D = TypeVar("D")
 
@@ -43,9 +44,13 @@ class DocumentReader(Generic[D]):
         self._decode = decode
 
     async def get(self, aggregate_id: str) -> D | None:
-        """The document of an aggregate, if there is one."""
+        """The document of an aggregate, if there is one.
+
+        Raises:
+            ProjectionError: It was made by other code, and this one cannot read it.
+        """
         found = await self._checkpoints.find_documents(self._name, DOCUMENTS, key=aggregate_id)
-        return self._decode(found[0].data or "null") if found else None
+        return self._read(found[0]) if found else None
 
     async def find(
         self,
@@ -65,6 +70,7 @@ class DocumentReader(Generic[D]):
 
         Raises:
             InvalidInput: The limit is below 1.
+            ProjectionError: As for `get`.
         """
         if limit is not None and limit < 1:
             raise InvalidInput(f"limit={limit}: give at least 1, or None")
@@ -76,7 +82,17 @@ class DocumentReader(Generic[D]):
             descending=descending,
             limit=limit,
         )
-        return {each.key: self._decode(each.data or "null") for each in found}
+        return {each.key: self._read(each) for each in found}
+
+    def _read(self, document: Document) -> D:
+        try:
+            return self._decode(document.data or "null")
+        except msgspec.ValidationError as error:
+            raise ProjectionError(
+                f"{self._name!r}: this code cannot read the document of {document.key!r}: {error}; "
+                "raise version= of its class, and run it; give new fields a default, for the old "
+                "view is read until the new one is filled"
+            ) from error
 
 
 class TotalsReader:

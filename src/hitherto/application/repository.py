@@ -48,7 +48,7 @@ class Repository(Generic[A]):
             snapshot is taken when it returns true. It takes the place of `snapshot_every`.
 
     Raises:
-        InvalidInput: `snapshot_every` is below 1, or given together with `snapshot_when`.
+        InvalidInput: `store` is none; `snapshot_every` is below 1, or there with `snapshot_when`.
         SnapshotNotSupported: Snapshots were asked for, but the state has a field whose type
             cannot be encoded.
     """
@@ -61,6 +61,8 @@ class Repository(Generic[A]):
         snapshot_every: int | None = _DEFAULT,
         snapshot_when: SnapshotPolicy[A] | None = None,
     ) -> None:
+        if not isinstance(given := cast("object", store), Store):
+            raise InvalidInput(f"store={given!r}: give what hitherto.connect makes, not sync's")
         if snapshot_when is not None and snapshot_every is not _DEFAULT:
             raise InvalidInput("give snapshot_every or snapshot_when, not both")
         asked_for = snapshot_when is not None or snapshot_every not in {_DEFAULT, None}

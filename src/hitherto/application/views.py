@@ -1,5 +1,6 @@
 """Views that need no SQL: `Documents`, one for each aggregate, and `Totals`, grouped by a key."""
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Generic, TypeVar
@@ -74,6 +75,8 @@ class Documents(Projection[Any], Generic[D, E]):
             raise InvalidInput(
                 f"{type(self).__qualname__}: say of what, as in Documents[Account, AccountEvent]"
             )
+        if inspect.iscoroutinefunction(self.evolve):
+            raise InvalidInput(f"{type(self).__qualname__}.evolve: make it a plain function")
 
     def evolve(self, document: D | None, recorded: RecordedEvent[E]) -> D | None:
         """The document after an event; None: there is none, or none any more."""

@@ -84,6 +84,8 @@ class ProjectionWorker(Generic[C]):
                 f"batch={batch}, attempts={attempts}, lease={lease}: give at least 1 and 1, and "
                 "seconds above 0"
             )
+        if isinstance(projection, type):
+            raise InvalidInput(f"{projection!r} is a class: give an instance of it")
         projection.check()
         self.name: str = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._store = store

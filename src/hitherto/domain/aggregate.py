@@ -61,7 +61,7 @@ class Aggregate(Generic[E]):
     Raises:
         InvalidInput: The id is empty, over 255 characters, or holds a NUL or a lone surrogate.
         TypeError: At definition, for a union that names no event classes or a field whose name
-            is taken.
+            is taken, or an ``__init__`` that wants more than the id.
     """
 
     definition: ClassVar[Definition]
@@ -83,6 +83,7 @@ class Aggregate(Generic[E]):
             events, inherited = dict(cls.definition.events), cls.definition.upcasters
         else:
             raise TypeError(f"{cls.__qualname__}: say which events, as in Aggregate[UserEvent]")
+        _check_arguments(cls)
         fields = _state_fields(cls)
         cls._mutable_defaults = {
             name: default
@@ -256,6 +257,16 @@ def check_aggregate_type(definition: Definition, aggregate_id: str, stored_type:
     """Raise `AggregateIDMismatch` unless `stored_type` is the definition's own."""
     if stored_type != definition.aggregate_type:
         raise type_mismatch(aggregate_id, stored_type, definition.aggregate_type)
+
+
+def _check_arguments(cls: type) -> None:
+    try:
+        inspect.signature(cls).bind("id")
+    except TypeError as error:
+        raise TypeError(
+            f"{cls.__qualname__}.__init__: {error}: a load makes an aggregate of its id alone, so "
+            "let a class method take what else there is, and record it"
+        ) from None
 
 
 def _state_fields(cls: type) -> tuple[str, ...]:

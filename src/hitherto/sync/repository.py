@@ -4,7 +4,7 @@ import copy
 import random
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
 from hitherto.application import repository as _asynchronous
 from hitherto.application.health import Health
@@ -12,7 +12,7 @@ from hitherto.application.snapshots import SnapshotPolicy
 from hitherto.domain.aggregate import Aggregate
 from hitherto.domain.metadata import Metadata
 from hitherto.domain.recorded import RecordedEvent
-from hitherto.errors import AggregateVersionConflict
+from hitherto.errors import AggregateVersionConflict, InvalidInput
 from hitherto.sync.store import Store
 
 A = TypeVar("A", bound=Aggregate[Any])
@@ -34,6 +34,8 @@ class Repository(Generic[A]):
         snapshot_every: int | None = _asynchronous._DEFAULT,
         snapshot_when: SnapshotPolicy[A] | None = None,
     ) -> None:
+        if not isinstance(given := cast("object", store), Store):
+            raise InvalidInput(f"store={given!r}: give what hitherto.sync.connect makes")
         self.store = store
         self._async = _asynchronous.Repository(
             store._async, aggregate, snapshot_every=snapshot_every, snapshot_when=snapshot_when

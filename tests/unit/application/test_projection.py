@@ -12,6 +12,7 @@ from hitherto import (
     Documents,
     InvalidInput,
     Projection,
+    ProjectionError,
     ProjectionWorker,
     Store,
     Totals,
@@ -22,6 +23,15 @@ from hitherto import (
 from hitherto.application.checkpoints import Generation
 from hitherto.application.projection import Batch
 from hitherto.infrastructure.memory import MemoryStore
+
+
+class Purse(msgspec.Struct, frozen=True):
+    coins: int
+
+
+class Loose(Documents[Any, Opened], name="counted"):
+    def evolve(self, document: Any, recorded: Any) -> Any:
+        return {"coin": 1}
 
 
 def test_tables_are_a_list() -> None:
@@ -64,6 +74,39 @@ def test_a_projection_that_does_nothing_is_refused() -> None:
         ProjectionWorker(Store(MemoryStore()), Forgotten())
 
 
+def test_a_worker_wants_an_instance() -> None:
+    """Not a class, as readers do."""
+    given: Any = Loose
+    with pytest.raises(InvalidInput, match=r"Loose.*is a class: give an instance"):
+        ProjectionWorker(Store(MemoryStore()), given)
+
+
+def test_documents_evolve_without_waiting() -> None:
+    """On PostgreSQL too, where handlers are async."""
+
+    class Hasty(Documents[int, Opened]):
+        async def evolve(self, document: int | None, recorded: Any) -> int:  # type: ignore[override]
+            return 1
+
+    with pytest.raises(InvalidInput, match=r"Hasty\.evolve: make it a plain function"):
+        ProjectionWorker(Store(MemoryStore()), Hasty())
+
+
+async def test_a_document_that_other_code_has_made_is_told() -> None:
+    """With what lets the old view be read, and what fills a new one."""
+
+    class Strict(Documents[Purse, Opened], name="counted"):
+        pass
+
+    async with connect("memory:") as store:
+        await deposit(store, "a")
+        await ProjectionWorker(store, Loose()).catch_up()
+        documents = store.documents(Strict)
+        for reading in documents.get("a"), documents.find():
+            with pytest.raises(ProjectionError, match=r"'counted'.*of 'a'.*`coins`.*version="):
+                await reading
+
+
 def test_a_handler_is_not_unmarked_by_an_override() -> None:
     """The subclass says @on, too."""
 
@@ -98,10 +141,6 @@ def test_documents_can_be_kept_as_json() -> None:
 
         class Bad(Documents[Plain, Deposited]):
             pass
-
-
-class Purse(msgspec.Struct, frozen=True):
-    coins: int
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from hitherto import AggregateVersionConflict, InvalidAggregateState, InvalidInput, Repository
+from hitherto import (
+    AggregateVersionConflict,
+    InvalidAggregateState,
+    InvalidInput,
+    Repository,
+    sync,
+)
 from hitherto.application.store import Store
 from hitherto.infrastructure.memory import MemoryStore
 from hitherto.testing.probe import Probe
@@ -99,3 +105,13 @@ def test_a_deciders_class_and_an_aggregates_instance_are_refused(stranger: Any) 
     """It is the other way round; found when the repository is made, not when it is used."""
     with pytest.raises(InvalidInput, match="neither an aggregate class"):
         Repository(Store(MemoryStore()), stranger)
+
+
+def test_a_store_of_the_other_face_is_refused() -> None:
+    """Of two imports one is wrong; the error says which of them makes the store."""
+    own: Any = Store(MemoryStore())
+    other: Any = sync.connect("memory:")
+    with pytest.raises(InvalidInput, match=r"store=.*give what hitherto\.connect makes"):
+        Repository(other, Account)
+    with pytest.raises(InvalidInput, match=r"store=.*give what hitherto\.sync\.connect makes"):
+        sync.Repository(own, Account)

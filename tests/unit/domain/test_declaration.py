@@ -165,3 +165,19 @@ def test_a_field_may_not_take_a_name(name: str) -> None:
             (Aggregate[Opened],),
             exec_body=lambda body: body.update({"__annotations__": {name: int}}),
         )
+
+
+def test_an_aggregate_can_be_made_of_its_id_alone() -> None:
+    """A load makes it so; that is seen at definition, and not when there are events already."""
+    with pytest.raises(TypeError, match=r"Named.__init__: .*'name': a load makes"):
+
+        class Named(Aggregate[Opened]):
+            def __init__(self, id: str, name: str) -> None:
+                super().__init__(id)
+                self.name = name
+
+    class Silent(Aggregate[Opened]):
+        def __init__(self, id: str, name: str = "") -> None:
+            super().__init__(id)
+
+    assert Silent("a-1").id == "a-1"

@@ -22,6 +22,10 @@ T = TypeVar("T")
 
 _BUSY_LIMIT = 5.0  # seconds
 _PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "recursive_triggers = ON")
+_MADE = (
+    ", that a store was made there, and that it is the store that was meant: the URL, or "
+    "DATABASE_URL, says which"
+)
 PASSING = (apsw.IOError, apsw.FullError, apsw.NoMemError, apsw.InterruptError)
 
 
@@ -128,9 +132,8 @@ class Connections:
             ) from error
         except apsw.CantOpenError as error:
             raise EventStoreUnavailable(
-                f"{self.path!r} cannot be opened: check that its folder exists and may be "
-                f"written{'' if self._may_migrate else ', and that a store was made there'} "
-                f"({error})",
+                f"{self.path!r} cannot be opened: check that its folder exists and may be written"
+                f"{'' if self._may_migrate else _MADE} ({error})",
                 transient=False,
             ) from error
         except apsw.NotADBError as error:
