@@ -74,9 +74,15 @@ def wrong_with_sdist(sdist: Path, wheel: Path) -> list[str]:
 
 
 def _source() -> set[str]:
-    """The files of the package, as a wheel names them."""
-    files = (path for path in (_ROOT / "src/hitherto").rglob("*") if path.is_file())
-    return {path.relative_to(_ROOT / "src").as_posix() for path in files if path.suffix != ".pyc"}
+    """The files of the packages, as a wheel names them."""
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    files = (path for package in packages for path in (_ROOT / package).rglob("*"))
+    return {
+        path.relative_to(_ROOT / "src").as_posix()
+        for path in files
+        if path.is_file() and path.suffix != ".pyc"
+    }
 
 
 if __name__ == "__main__":

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 import hitherto
+import hitherto.frames
 import hitherto.sync
+import hitherto.sync.frames
 import hitherto.testing
 
-FACES = (hitherto, hitherto.sync, hitherto.testing)
+FACES = (hitherto, hitherto.sync, hitherto.testing, hitherto.frames, hitherto.sync.frames)
 NAMES = [
     pytest.param(face, name, id=f"{face.__name__}.{name}")
     for face in FACES

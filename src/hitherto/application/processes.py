@@ -83,7 +83,7 @@ class Reactions(Projection[None], Generic[P], name="reactions", elsewhere=True):
 
     def __init__(self, store: Store, process: type[P], bus: CommandBus) -> None:
         self.name: str = process.definition.aggregate_type
-        self.events: tuple[type[Event], ...] = process.reacts_to
+        self.events: tuple[type[Event], ...] | None = process.reacts_to
         self._store = store
         self._process = process
         self._bus = bus

@@ -13,7 +13,7 @@ class HithertoConfig(AppConfig):
 
     name = "hitherto.django"
     label = "hitherto"
-    verbose_name: str = "hitherto"
+    verbose_name: str = "hitherto"  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def ready(self) -> None:
         """See `AppConfig.ready`."""

@@ -34,7 +34,7 @@ class AdoptedTable(Projection[None], name="adopted-table", elsewhere=True):
         self.written: int = 0
         definition = mapped.repository._definition
         self.name: str = mapped.scope
-        self.events: tuple[type[Event], ...] = tuple(definition.events.values())
+        self.events: tuple[type[Event], ...] | None = tuple(definition.events.values())
         self._mapped = mapped
         self._type = definition.aggregate_type
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from typing import Any, BinaryIO
 from uuid import UUID
 
 import msgspec
 
+from hitherto.application.arrow import arrow, envelope_types
 from hitherto.application.moving.lines import (
     Line,
     check_of,
@@ -19,7 +19,6 @@ from hitherto.application.moving.lines import (
     is_last,
     told,
 )
-from hitherto.errors import ConfigurationError
 
 _HEADER, _LAST = "hitherto.header", "hitherto.last"  # names among the file's metadata
 _ROWS_OF_A_GROUP, _ROWS_AT_ONCE = 20_000, 1000
@@ -55,17 +54,17 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
         ConfigurationError: The extra is not installed.
         ValueError: The file is damaged, or none of this kind.
     """
-    arrow = _arrow("pyarrow")
+    pyarrow = _arrow("pyarrow")
     try:
         found = _arrow("pyarrow.parquet").ParquetFile(file, page_checksum_verification=True)
         about = found.metadata.metadata
         yield about[_HEADER.encode()]
         for batch in found.iter_batches(_ROWS_AT_ONCE):
-            columns = {name: _values(arrow, batch, name) for name in batch.schema.names}
+            columns = {name: _values(pyarrow, batch, name) for name in batch.schema.names}
             for values in zip(*columns.values(), strict=True):
                 yield _line(dict(zip(columns, values, strict=True)))
         yield about[_LAST.encode()]
-    except (arrow.ArrowException, LookupError, TypeError) as error:
+    except (pyarrow.ArrowException, LookupError, TypeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
@@ -114,25 +113,13 @@ class _Rows:
 
 
 def _schema(*, positions: bool) -> Any:
-    arrow = _arrow("pyarrow")
-    moment = arrow.timestamp("us", tz="UTC")
-    columns = {
-        "position": arrow.int64(),
-        "event_id": arrow.string(),
-        "event_type": arrow.string(),
-        "schema_version": arrow.int16(),
-        "aggregate_id": arrow.string(),
-        "aggregate_type": arrow.string(),
-        "version": arrow.int32(),
-        "data": arrow.string(),
-        "metadata": arrow.string(),
-        "occurred_at": moment,
-        "stored_at": moment,
-        "check": arrow.string(),
-    }
+    pyarrow = _arrow("pyarrow")
+    types = envelope_types(pyarrow)
+    times = {name: types.pop(name) for name in _TIMES}
     if not positions:
-        del columns["position"]
-    return arrow.schema(list(columns.items()))
+        del types["position"]
+    texts = dict.fromkeys(_TEXTS, pyarrow.string())
+    return pyarrow.schema(list({**types, **texts, **times, "check": pyarrow.string()}.items()))
 
 
 def _row(line: bytes) -> dict[str, Any]:
@@ -159,18 +146,13 @@ def _line(values: Mapping[str, Any]) -> bytes:
     return encode(Line(**fields))[:-1] + end_of_line(check)
 
 
-def _values(arrow: Any, batch: Any, name: str) -> Sequence[Any]:
+def _values(pyarrow: Any, batch: Any, name: str) -> Sequence[Any]:
     column = batch.column(name)
     if name in _TIMES:  # as a number, so that no table of time zones is needed
-        column = column.cast(arrow.int64())
+        column = column.cast(pyarrow.int64())
     values: list[Any] = column.to_pylist()
     return values
 
 
 def _arrow(module: str) -> Any:
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            "Parquet needs its library: pip install 'hitherto[parquet]'"
-        ) from error
+    return arrow(module, "parquet")

@@ -20,7 +20,7 @@ class Command(BaseCommand):
     """Hands its words over; Django's own options come before them."""
 
     help = "Run a command of hitherto on the project's store, such as: manage.py hitherto health"
-    requires_system_checks: tuple[str, ...] = ("hitherto",)
+    requires_system_checks: tuple[str, ...] = ("hitherto",)  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def add_arguments(self, parser: CommandParser) -> None:
         """See `BaseCommand`, as for what follows."""
