@@ -28,33 +28,16 @@ class PostgresErasures:
     async def erasures(self) -> Sequence[Erasure]:
         """See `Erasures.erasures`."""
         rows = await self._fetch("erasures")
-        return [
-            Erasure(
-                event_id=event_id,
-                aggregate_id=aggregate_id,
-                version=version,
-                data=data,
-                metadata=metadata,
-                fields=tuple(fields),
-                reason=reason,
-                erased_by=erased_by,
-                erased_at=erased_at,
-            )
-            for (
-                event_id,
-                aggregate_id,
-                version,
-                data,
-                metadata,
-                fields,
-                reason,
-                erased_by,
-                erased_at,
-            ) in rows
-        ]
+        return [_erasure(row) for row in rows]
 
     async def _fetch(self, name: str, *arguments: Any) -> list[Any]:
         with reading(self._connections.where):
             async with self._connections.session() as connection:
                 rows: list[Any] = await connection.fetch(self._sql[name], *arguments)
         return rows
+
+
+def _erasure(row: Sequence[Any]) -> Erasure:
+    *event, fields, reason, erased_by, erased_at = row
+    values: list[Any] = [*event, tuple(fields), reason, erased_by, erased_at]
+    return Erasure(*values)

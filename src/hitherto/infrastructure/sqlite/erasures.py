@@ -5,6 +5,7 @@
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import apsw
@@ -50,27 +51,11 @@ class SqliteErasures:
     async def erasures(self) -> Sequence[Erasure]:
         """See `Erasures.erasures`."""
         rows = await self._connections.read(lambda connection: select(connection, _SQL["erasures"]))
-        return [
-            Erasure(
-                event_id=UUID(event_id),
-                aggregate_id=aggregate_id,
-                version=version,
-                data=data,
-                metadata=metadata,
-                fields=tuple(json.loads(fields)),
-                reason=reason,
-                erased_by=erased_by,
-                erased_at=datetime.fromisoformat(erased_at),
-            )
-            for (
-                event_id,
-                aggregate_id,
-                version,
-                data,
-                metadata,
-                fields,
-                reason,
-                erased_by,
-                erased_at,
-            ) in rows
-        ]
+        return [_erasure(row) for row in rows]
+
+
+def _erasure(row: Sequence[Any]) -> Erasure:
+    event_id, *event, fields, reason, erased_by, erased_at = row
+    account = tuple(json.loads(fields)), reason, erased_by, datetime.fromisoformat(erased_at)
+    values: list[Any] = [UUID(event_id), *event, *account]
+    return Erasure(*values)

@@ -19,8 +19,11 @@ CREATE INDEX idx_event_archive_occurred_at
 CREATE VIEW {schema}.event_store_and_archive AS
     SELECT * FROM {schema}.event_store UNION ALL SELECT * FROM {schema}.event_archive;
 
--- A row may be deleted where it stands in the other table, too; nothing else, whoever asks.
+-- A row may be deleted where it stands in the other table, too, and a payload may be what its last
+-- erasure tells, see 0008; nothing else, whoever asks.
 CREATE OR REPLACE FUNCTION {schema}.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $hitherto$
+DECLARE
+    former record;
 BEGIN
     IF TG_OP = 'DELETE' AND TG_TABLE_NAME IN ('event_store', 'event_archive') THEN
         IF TG_TABLE_NAME = 'event_store' AND EXISTS (
@@ -33,6 +36,18 @@ BEGIN
               AND ROW(event.*) IS NOT DISTINCT FROM ROW(OLD.*))
         THEN
             RETURN OLD;
+        END IF;
+    END IF;
+    IF TG_OP = 'UPDATE' AND TG_TABLE_NAME IN ('event_store', 'event_archive') THEN
+        former := OLD;
+        former.event_data := NEW.event_data;
+        former.metadata := NEW.metadata;
+        IF ROW(former.*) IS NOT DISTINCT FROM ROW(NEW.*) AND (
+            SELECT (event_data, metadata) IS NOT DISTINCT FROM (NEW.event_data, NEW.metadata)
+            FROM {schema}.event_erasures WHERE event_id = NEW.event_id
+            ORDER BY erasure_number DESC LIMIT 1)
+        THEN
+            RETURN NEW;
         END IF;
     END IF;
     RAISE EXCEPTION '% on %.% is refused: events are never changed',

@@ -13,42 +13,6 @@ CREATE TABLE {schema}.event_erasures (
 );
 CREATE INDEX idx_event_erasures_event_id ON {schema}.event_erasures (event_id, erasure_number);
 
--- A row may be deleted where it stands in the other table, too, and a payload may be what its last
--- erasure tells; nothing else, whoever asks.
-CREATE OR REPLACE FUNCTION {schema}.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $hitherto$
-DECLARE
-    former record;
-BEGIN
-    IF TG_OP = 'DELETE' AND TG_TABLE_NAME IN ('event_store', 'event_archive') THEN
-        IF TG_TABLE_NAME = 'event_store' AND EXISTS (
-            SELECT FROM {schema}.event_archive AS event
-            WHERE event.global_position = OLD.global_position
-              AND ROW(event.*) IS NOT DISTINCT FROM ROW(OLD.*))
-        OR TG_TABLE_NAME = 'event_archive' AND EXISTS (
-            SELECT FROM {schema}.event_store AS event
-            WHERE event.global_position = OLD.global_position
-              AND ROW(event.*) IS NOT DISTINCT FROM ROW(OLD.*))
-        THEN
-            RETURN OLD;
-        END IF;
-    END IF;
-    IF TG_OP = 'UPDATE' AND TG_TABLE_NAME IN ('event_store', 'event_archive') THEN
-        former := OLD;
-        former.event_data := NEW.event_data;
-        former.metadata := NEW.metadata;
-        IF ROW(former.*) IS NOT DISTINCT FROM ROW(NEW.*) AND (
-            SELECT (event_data, metadata) IS NOT DISTINCT FROM (NEW.event_data, NEW.metadata)
-            FROM {schema}.event_erasures WHERE event_id = NEW.event_id
-            ORDER BY erasure_number DESC LIMIT 1)
-        THEN
-            RETURN NEW;
-        END IF;
-    END IF;
-    RAISE EXCEPTION '% on %.% is refused: events are never changed',
-        TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
-        USING ERRCODE = 'insufficient_privilege';
-END $hitherto$;
-
 CREATE TRIGGER event_erasures_is_append_only
     BEFORE UPDATE OR DELETE ON {schema}.event_erasures
     FOR EACH ROW EXECUTE FUNCTION {schema}.refuse_change();
