@@ -10,6 +10,7 @@ _EXAMPLE = "is the example's own code, as test_docs.py compares; test_services.p
 _FOR_EVER = "goes on for ever"
 _FRAGMENT = "is a fragment without its surroundings"
 _INSTALL = "installs packages"
+_MADE = "is of a project that `hitherto new` makes, as test_docs.py compares; test_new.py runs it"
 _MAKE = "is a target of the Makefile, or what one runs"
 _NO_SERVER = "reaches a server that only the reader has"
 _TRANSACTION = "is run by test_transactions_page.py"
@@ -41,6 +42,9 @@ PYTHON = {
     "docs/how-to/use-with-django.md": {
         'INSTALLED_APPS = ["hitherto.django"]': _EXAMPLE,
         "HITHERTO = {": _EXAMPLE,
+        "from hitherto.django import arepository, etag, get_store, idempotency_key_of, if_match": (
+            _EXAMPLE
+        ),
         "store = get_store()": _EXAMPLE,
         "@require_POST": _EXAMPLE,
         "@require_GET": _EXAMPLE,
@@ -48,7 +52,9 @@ PYTHON = {
         '@override_settings(HITHERTO={"URL": "memory:"})': _FRAGMENT,
     },
     "docs/how-to/use-with-fastapi.md": {
-        "store = connect(timeout=3.0)  # DATABASE_URL, else sqlite:///hitherto.db": _EXAMPLE,
+        "import asyncio": _EXAMPLE,
+        "@pytest.fixture": _MADE,
+        "async def test_open_orders_are_listed(client: AsyncClient, hitherto_store: Store) -> None:": _MADE,  # noqa: E501
         '@app.get("/accounts/{account_id}")': _EXAMPLE,
         '@app.post("/accounts/{account_id}/deposits")': _EXAMPLE,
         '@app.post("/accounts/{account_id}/withdrawals")': _EXAMPLE,

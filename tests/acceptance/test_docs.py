@@ -40,10 +40,13 @@ def test_the_readme_shows_the_output_that_its_program_prints(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["fastapi", "django"])
 def test_what_a_page_shows_of_an_example_is_the_examples_own(name: str) -> None:
-    """But for a few lines that show what else there is."""
+    """Or of what `hitherto new` makes, but for a few lines that show what else there is."""
     page = (ROOT / f"docs/how-to/use-with-{name}.md").read_text()
     (example,) = (ROOT / "examples").glob(f"{name}_*")
-    code = "".join(path.read_text() for path in sorted(example.rglob("*.py")))
+    made = ROOT / "src/hitherto/cli/new/template"
+    code = "".join(
+        path.read_text() for folder in (example, made) for path in sorted(folder.rglob("*.py"))
+    )
     shown = re.findall(r"^```python no-run\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     foreign = [block for block in shown if block not in code]
     assert [block.splitlines()[0] for block in foreign] == [
