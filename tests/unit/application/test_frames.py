@@ -258,7 +258,6 @@ async def test_what_is_known_about_an_event_is_there(things: Things) -> None:
         ({"occurred_before": NOON + timedelta(hours=1)}, [1, 3]),
         ({"where": lambda recorded: getattr(recorded.event, "note", "") == "gone"}, [5]),
     ],
-    ids=str,
 )
 async def test_only_what_is_wanted_is_told(
     wanted: dict[str, Any], positions: list[int], things: Things
