@@ -133,7 +133,7 @@ class TestWhatIsTold:
         """But for the commands, which are left in one piece."""
         lines = [line for line in told.text.splitlines() if not line.startswith("$")]
         assert max(map(len, lines)) <= 80
-        assert len(told.commands()) == 3
+        assert len(told.commands()) == 4
 
 
 class TestWhatIsLeft:
@@ -161,11 +161,12 @@ class TestWhatIsLeft:
             )
             for command in told.commands()
         ]  # fmt: skip
-        counts, loaded, schema = (answer.stdout for answer in answers)
+        counts, shown, loaded, schema = (answer.stdout for answer in answers)
         assert re.search(r"PaymentReceived\D+6184\b", counts)
+        assert shown.startswith("Fine C16950, version 3 of 14\n")
         assert loaded == "137.55\n"
         assert schema.startswith("BEGIN;\nCREATE TABLE")
-        assert [answer.stderr for answer in answers] == ["", "", ""]
+        assert [answer.stderr for answer in answers] == ["", "", "", ""]
 
 
 class TestAnotherRun:

@@ -74,11 +74,12 @@ class TestWhereTheEventsAre:
 class TestCommands:
     def test_a_database_is_asked_by_psql(self) -> None:
         """In its schema."""
-        count, load, schema = advice.commands_for("postgres://host/db", "shop", FINE)
+        count, show, load, schema = advice.commands_for("postgres://host/db", "shop", FINE)
         assert shlex.split(count) == [
             "psql", "$DATABASE_URL", "-c",
             "SELECT event_type, count(*) FROM shop.event_store GROUP BY event_type",
         ]  # fmt: skip
+        assert show.endswith("--at 3 --schema shop")
         assert 'connect(schema="shop")' in load
         assert schema.endswith("hitherto schema --schema shop")
 
@@ -92,10 +93,11 @@ class TestCommands:
     ) -> None:
         """On the path."""
         monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-        count, load, schema = advice.commands_for("sqlite:///a%20b.db", "public", FINE)
+        count, show, load, schema = advice.commands_for("sqlite:///a%20b.db", "public", FINE)
         assert shlex.split(count) == [
             "sqlite3", "a b.db", "SELECT event_type, count(*) FROM event_store GROUP BY event_type"
         ]  # fmt: skip
+        assert show.endswith("--at 3 --url sqlite:///a%20b.db")
         assert 'connect(url="sqlite:///a%20b.db")' in load
         assert schema.endswith("hitherto schema --backend sqlite")
 
@@ -106,9 +108,10 @@ class TestCommands:
         url = f"sqlite:///{name}"
         with connect(url) as store:
             Repository(store, Fine).save(paid_twice())
-        count, load, _ = advice.commands_for(url, "public", FINE)
+        count, show, load, _ = advice.commands_for(url, "public", FINE)
         assert "sqlite3.connect(" in count
         assert output(count) == "('FineCreated', 1)\n('PaymentReceived', 2)\n"
+        assert output(show).startswith(f"Fine {FINE}, version 3\n")
         assert output(load) == "33.00\n"
 
 

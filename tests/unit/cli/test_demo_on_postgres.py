@@ -83,8 +83,9 @@ def _run_suggestions(told: str, url: str) -> None:
         )
         for command in re.findall(r"^\$ (.*)$", told, re.MULTILINE)
     ]  # fmt: skip
-    counts, loaded, schema = (answer.stdout for answer in answers)
+    counts, shown, loaded, schema = (answer.stdout for answer in answers)
     assert re.search(r"PenaltyAdded +\| +(1103|2206)\n", counts)
+    assert shown.startswith("Fine C16950, version 3 of ")
     assert loaded == "137.55\n"
     assert 'CREATE SCHEMA IF NOT EXISTS "hitherto_demo"' in schema
 

@@ -29,11 +29,13 @@ def commands_for(url: str, schema: str, fine_id: str) -> Iterator[str]:
     """Commands that look into what was left, and one that shows the tables."""
     if url.startswith("sqlite:"):
         yield _sqlite(_file(url))
+        yield _show(fine_id, f"--url {shlex.quote(url)}")
         yield _load(f"url={_literal(url)}", fine_id)
         yield f"{_program('hitherto')} schema --backend sqlite"
     elif url != "memory:":
         counting = _COUNT.replace("event_store", f"{schema}.event_store")
         yield f'psql "$DATABASE_URL" -c {shlex.quote(counting)}'
+        yield _show(fine_id, f"--schema {schema}")
         yield _load(f"schema={_literal(schema)}", fine_id)
         yield f"{_program('hitherto')} schema --schema {schema}"
     else:
@@ -45,6 +47,11 @@ def _sqlite(file: str) -> str:
         return f"sqlite3 {shlex.quote(file)} {shlex.quote(_COUNT)}"
     rows = f"sqlite3.connect({_literal(file)}).execute({_literal(_COUNT)})"
     return f"{_program('python')} -c {shlex.quote(f'import sqlite3; print(*{rows}, sep=chr(10))')}"
+
+
+def _show(fine_id: str, where: str) -> str:
+    aggregate = "--aggregates hitherto.examples.traffic_fines:Fine"
+    return f"{_program('hitherto')} show {shlex.quote(fine_id)} {aggregate} --at 3 {where}"
 
 
 def _load(settings: str, fine_id: str) -> str:
