@@ -67,7 +67,9 @@ def _suite(environment: Environment, place: Path, wheel: Path) -> Iterator[str]:
     environment.install(f"{wheel}[cli]", *_SUITE_NEEDS)
     if environment.run(place, "-c", _PLACE).returncode:
         yield "it is not the installed package that is imported"
-    ended = environment.run(place, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n2", *SUITE)
+    # Else pytest would rewrite the package, which has a plugin, and `runpy` could not run it.
+    options = ("-q", "-n2", "-p", "no:cacheprovider", "--assert=plain")
+    ended = environment.run(place, "-m", "pytest", *options, *SUITE)
     print(ended.stdout.strip().rpartition("\n")[2])
     if ended.returncode:
         yield ended.stdout
