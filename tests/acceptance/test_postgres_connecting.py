@@ -193,7 +193,7 @@ async def test_a_connection_that_was_cut_while_it_was_idle_is_replaced(
 def _size(store: PostgresStore) -> int:
     use = store._connections.use()
     assert use is not None
-    return use.size
+    return int(use.size)
 
 
 @pytest.mark.parametrize("callers", [1, 20])

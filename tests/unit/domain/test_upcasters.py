@@ -104,7 +104,7 @@ def test_one_schema_has_no_two_kinds_of_upcaster() -> None:
     with pytest.raises(TypeError, match="that class has an upcaster for schema 1, too"):
         an_aggregate(event).upcast("Happened", 1)
     other = an_event()
-    an_aggregate(other).upcast("Happened", 1)(same)
+    an_aggregate(other).upcast("Happened", 1)(same)  # type: ignore[type-var]
     with pytest.raises(TypeError, match="has an upcaster for schema 1, too"):
         other.upcast(1)
 
