@@ -163,7 +163,7 @@ async def test_a_store_that_may_not_migrate_only_looks(
 ) -> None:
     """Tables that are missing or old are told, with the remedy; nothing is made."""
     schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = $1"
-    with pytest.raises(SchemaMismatch, match=r"have version 0, .*migrate=True"):
+    with pytest.raises(SchemaMismatch, match=r"are not there, .*migrate=True"):
         async with opened(postgres_url, postgres_schema, migrate=False):
             pass
     assert await admin.fetchval(schemas, postgres_schema) == 0

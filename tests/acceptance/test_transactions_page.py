@@ -14,6 +14,7 @@ pytestmark = pytest.mark.integration
 
 _PAGE = Path(__file__).parents[2] / "docs/how-to/append-in-your-own-transaction.md"
 _BLOCK = re.compile(r"^```python no-run\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_TABLE = re.compile(r"^```sql\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 async def test_the_examples_take_from_the_stock_and_place_the_order(
@@ -21,14 +22,14 @@ async def test_the_examples_take_from_the_stock_and_place_the_order(
 ) -> None:
     """One for each driver, one after the other."""
     url = with_database(postgres_url, postgres_schema)
+    (table,) = _TABLE.findall(_PAGE.read_text())
     shop, *examples = _BLOCK.findall(_PAGE.read_text())
     (tmp_path / "shop.py").write_text(shop)
     assert len(examples) == 6
     async with connected(postgres_url) as admin:
         await admin.execute(f"CREATE DATABASE {postgres_schema}")
         async with connected(url) as customer:
-            await customer.execute("CREATE TABLE stock (product text PRIMARY KEY, pieces int)")
-            await customer.execute("INSERT INTO stock VALUES ('tea', 10)")
+            await customer.execute(table)
             printed = [_run(example, url, tmp_path) for example in examples]
             assert printed == ["tea"] * 5 + ["tea 4"]
             assert await customer.fetchval("SELECT pieces FROM stock") == 4

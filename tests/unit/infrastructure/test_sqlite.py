@@ -81,7 +81,7 @@ async def test_a_store_that_may_not_migrate_only_looks(tmp_path: Path) -> None:
     assert not caught.value.transient
     assert not path.exists()
     path.touch()
-    with pytest.raises(SchemaMismatch, match=r"have version 0, .*migrate=True"):
+    with pytest.raises(SchemaMismatch, match=r"are not there, .*migrate=True"):
         await SqliteStore(str(path), migrate=False).open()
     store = SqliteStore(str(path))
     await store.open()

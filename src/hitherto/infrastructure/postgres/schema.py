@@ -83,10 +83,11 @@ class Schema:
         version = await self._version(connection)
         if version < latest_version():
             if not self._may_migrate:
+                found = f"have version {version}" if version else "are not there"
                 raise SchemaMismatch(
-                    f"the tables in schema {self.name!r} have version {version}, this code needs "
-                    f"{latest_version()}: migrate them, by opening the store with migrate=True or "
-                    "with what `hitherto schema` prints"
+                    f"the tables in schema {self.name!r} {found}, this code needs version "
+                    f"{latest_version()}: open the store once with migrate=True, as connect() "
+                    "does, or run what `hitherto schema` prints"
                 )
             await connection.execute(_LOCK)
             await self._migrate(connection, await self._version(connection))

@@ -30,9 +30,11 @@ def check(connection: apsw.Connection) -> None:
     version = (found and schema_version(connection)) or 0
     latest = migrations(__package__)[-1][0]
     if version != latest:
+        found = f"have version {version}" if version else "are not there"
+        remedy = "open the store once with migrate=True, as connect() does"
         raise SchemaMismatch(
-            f"the tables have version {version}, this code needs {latest}: "
-            + ("open the store with migrate=True" if version < latest else "upgrade hitherto")
+            f"the tables {found}, this code needs version {latest}: "
+            + (remedy if version < latest else "upgrade hitherto")
         )
 
 
