@@ -36,12 +36,20 @@ class DocumentReader(Generic[D]):
         checkpoints: Where they are.
         name: The projection's.
         decode: Makes a document of JSON text.
+        fields: The names of its fields as they are stored; None: any, as in a dict.
     """
 
-    def __init__(self, checkpoints: Checkpoints, name: str, decode: Callable[[str], D]) -> None:
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        name: str,
+        decode: Callable[[str], D],
+        fields: frozenset[str] | None = None,
+    ) -> None:
         self._checkpoints = checkpoints
         self._name = name
         self._decode = decode
+        self._fields = fields
 
     async def get(self, aggregate_id: str) -> D | None:
         """The document of an aggregate, if there is one.
@@ -69,11 +77,17 @@ class DocumentReader(Generic[D]):
             equal: Fields, and the value that each is to have.
 
         Raises:
-            InvalidInput: The limit is below 1.
+            InvalidInput: The limit is below 1, or the documents have no such field.
             ProjectionError: As for `get`.
         """
         if limit is not None and limit < 1:
             raise InvalidInput(f"limit={limit}: give at least 1, or None")
+        for field in equal if order_by is None else (*equal, order_by):
+            if self._fields is not None and field not in self._fields:
+                raise InvalidInput(
+                    f"documents of {self._name!r} have no field {field!r}: they have "
+                    f"{sorted(self._fields)}"
+                )
         found = await self._checkpoints.find_documents(
             self._name,
             DOCUMENTS,
@@ -122,6 +136,17 @@ class TotalsReader:
             found.setdefault(each.key, []).append(decode_amounts(each.data or "{}"))
         totals = {tuple(_decode_key(each)): summed(parts) for each, parts in found.items()}
         return {each: amounts for each, amounts in totals.items() if amounts}
+
+
+def fields_of(kind: Any) -> frozenset[str] | None:
+    """The names by which JSON has the fields of a type; None where any may be there."""
+    info = msgspec.inspect.type_info(kind)
+    if isinstance(info, msgspec.inspect.StructType):
+        names = {each.encode_name for each in info.fields}
+        return frozenset(names | {info.tag_field} if info.tag_field is not None else names)
+    if isinstance(info, msgspec.inspect.DataclassType):
+        return frozenset(each.encode_name for each in info.fields)
+    return None
 
 
 def summed(parts: Iterable[Amounts]) -> Amounts:

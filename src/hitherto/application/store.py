@@ -248,7 +248,7 @@ class Store:
 
     def documents(self, view: "type[Documents[D, Any]]") -> DocumentReader[D]:
         """Reads the documents of a view."""
-        return DocumentReader(self.backend.checkpoints, view.name, view.decode)
+        return DocumentReader(self.backend.checkpoints, view.name, view.decode, view.fields)
 
     def totals(self, view: "type[Totals[Any, Any]]") -> TotalsReader:
         """Reads the totals of a view."""

@@ -17,6 +17,7 @@ from hitherto.application.readers import (
     Key,
     decode_amounts,
     encode,
+    fields_of,
     summed,
 )
 from hitherto.application.store import Store
@@ -56,6 +57,9 @@ class Documents(Projection[Any], Generic[D, E]):
     decode: ClassVar[Callable[[str], Any]]
     """Makes a document of its stored text."""
 
+    fields: ClassVar[frozenset[str] | None]
+    """The names of a document's fields as they are stored; None: any, as in a dict."""
+
     def __init_subclass__(cls, **options: Any) -> None:
         arguments = base_arguments(cls, Documents)
         if arguments is not None and not is_open(arguments[1]):
@@ -66,6 +70,7 @@ class Documents(Projection[Any], Generic[D, E]):
                 raise InvalidInput(
                     f"{cls.__qualname__}: its documents cannot be kept as JSON: {error}"
                 ) from None
+            cls.fields = fields_of(arguments[0])
             cls.decode = msgspec.json.Decoder(arguments[0]).decode
         super().__init_subclass__(**options)
 

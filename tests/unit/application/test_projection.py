@@ -107,6 +107,20 @@ async def test_a_document_that_other_code_has_made_is_told() -> None:
                 await reading
 
 
+async def test_a_field_that_documents_do_not_have_is_refused() -> None:
+    """Otherwise nothing would be found; in a dict any field may be."""
+
+    class Purses(Documents[Purse, Opened]):
+        pass
+
+    async with connect("memory:") as store:
+        for asked in {"coin": 1}, {"order_by": "coin"}:
+            with pytest.raises(InvalidInput, match=r"'Purses' have no field 'coin'.*\['coins'\]"):
+                await store.documents(Purses).find(**asked)
+        assert await store.documents(Purses).find(coins=1, order_by="coins") == {}
+        assert await store.documents(Loose).find(coin=1, order_by="coins") == {}
+
+
 def test_a_handler_is_not_unmarked_by_an_override() -> None:
     """The subclass says @on, too."""
 
