@@ -119,6 +119,10 @@ async def test_a_rollback_takes_events_and_own_writes_with_it(
     assert await versions(admin, id) == [1]
     assert not await noted(admin, id)
     for ahead in (account, new):
+        async with caller.transaction() as handed:
+            for save in (accounts.within(handed).save, accounts.within(handed).save_all):
+                with pytest.raises(AggregateVersionConflict):
+                    await settled(save(ahead))
         ahead.record(Deposited(amount=2))
         with pytest.raises(AggregateVersionConflict):
             await settled(accounts.save(ahead))

@@ -1,10 +1,12 @@
 """What a store does besides, it does in a transaction of the caller's too, or refuses to."""
 
 import asyncio
+import contextvars
 from collections.abc import AsyncGenerator
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 import pytest_asyncio
 import sqlalchemy
@@ -25,6 +27,7 @@ from tests.contract.forgetting import ADA, Person, PersonJoined
 from tests.contract.projecting import Account, Deposited
 from tests.servers import new_schema
 
+import hitherto.sync
 from hitherto import (
     AggregateTombstoned,
     CommandBus,
@@ -186,6 +189,59 @@ async def test_a_commands_id_is_kept_with_the_events_or_not_at_all(
                 await bus.send(5, id=f"{id}-command")
         await bus.send(5, id=f"{id}-command")
         assert (await accounts.load(id)).balance == 5
+
+
+@pytest.mark.parametrize("rival", [False, True])
+async def test_a_command_that_begins_anew_after_a_rollback_keeps_its_id(
+    postgres_url: str, id: str, rival: bool
+) -> None:
+    """With the first that it saves then, unless a rival has been faster."""
+    async with by_asyncpg(postgres_url, _SCHEMA) as caller:
+        accounts = caller.repository(Account)
+        await accounts.save(opened(id))
+        bus = CommandBus(caller.store)
+
+        async def attempt(amount: int) -> None:
+            async with caller.transaction() as handed:
+                for _ in range(2):
+                    await accounts.within(handed).update(id, deposit(amount))
+                if amount == 5:
+                    raise ZeroDivisionError
+
+        async def pay(amount: int) -> None:
+            try:
+                await attempt(amount)
+            except ZeroDivisionError:
+                if rival:
+                    sent = asyncio.create_task(bus.send(1, id=id), context=contextvars.Context())
+                    await sent
+                await attempt(10)
+
+        bus.register(int, pay)
+        await bus.send(5, id=id)
+        await bus.send(7, id=id)
+        assert (await accounts.load(id)).balance == (2 if rival else 20)
+
+
+def test_without_await_a_command_that_begins_anew_keeps_its_id(postgres_url: str, id: str) -> None:
+    """It is carried out in the thread that has the transaction."""
+    with hitherto.sync.connect(postgres_url, schema=_SCHEMA) as store:
+        accounts = hitherto.sync.Repository(store, Account)
+        accounts.save(opened(id))
+        bus = hitherto.sync.CommandBus(store)
+
+        def pay(amount: int) -> None:
+            for rolls_back in (True, False):
+                with psycopg.connect(postgres_url) as connection:
+                    for _ in range(2):
+                        accounts.within(connection).update(id, deposit(amount))
+                    if rolls_back:
+                        connection.rollback()
+
+        bus.register(int, pay)
+        for _ in range(2):
+            bus.send(5, id=id)
+        assert accounts.load(id).balance == 10
 
 
 @pytest.mark.parametrize("way", [by_asyncpg, by_session])

@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 
 from hitherto.application.health import Health
 from hitherto.application.records import MAX_VERSION, Stream
-from hitherto.application.saving import append, prepare, saving, settle
+from hitherto.application.saving import append, check_stored, prepare, saving, settle
 from hitherto.application.snapshots import SnapshotPolicy, Snapshots, every
 from hitherto.application.store import Store
 from hitherto.domain.aggregate import Aggregate
@@ -297,6 +297,7 @@ class Repository(Generic[A]):
     ) -> tuple[int | None, ...]:
         changed = {aggregate.id: aggregate for aggregate in aggregates if aggregate._unsaved}
         positions: dict[str, int] = {}
+        await check_stored(self.store, aggregates)
         if changed:
             only = next(iter(changed)) if len(changed) == 1 else None
             with self._operation(operation, only), saving(changed.values()):

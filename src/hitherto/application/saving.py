@@ -10,7 +10,12 @@ from hitherto.application.records import Append, NewEvent, utc
 from hitherto.application.store import Store
 from hitherto.domain.aggregate import Aggregate, Unsaved
 from hitherto.domain.metadata import Metadata, current_metadata
-from hitherto.errors import EventSerializationFailed, InvalidAggregateState
+from hitherto.errors import (
+    AggregateVersionConflict,
+    AlreadyHandled,
+    EventSerializationFailed,
+    InvalidAggregateState,
+)
 
 
 class saving:  # noqa: N801  # it reads like a function: `with saving(…):`
@@ -41,7 +46,7 @@ class Mark:
     __slots__ = ("alongside", "store", "used")
 
     def __init__(self, store: Store, alongside: Alongside) -> None:
-        self.store: Store = store
+        self.store: Store | None = store
         self.alongside: Alongside = alongside
         self.used: bool = False
 
@@ -51,14 +56,17 @@ _mark: ContextVar[Mark | None] = ContextVar("hitherto_mark", default=None)
 
 @contextmanager
 def marking(store: Store, alongside: Alongside) -> Generator[Mark]:
-    """The first append inside the block that succeeds writes `alongside` too."""
+    """The first append inside the block that succeeds writes `alongside` too.
+
+    In a transaction of the caller's, which may be rolled back, so does the first one after that.
+    """
     mark = Mark(store, alongside)
     token = _mark.set(mark)
     try:
         yield mark
     finally:
         _mark.reset(token)
-        mark.used = True  # A task that was begun inside may go on after it.
+        mark.store = None  # A task that was begun inside may go on after it.
 
 
 async def append(
@@ -69,15 +77,24 @@ async def append(
     What brings something of its own is no append of the command's: a process that runs inside one.
     """
     mark = _mark.get()
-    its_own = mark is not None and mark.store in {store, store.outer}
-    if mark is None or mark.used or not its_own or alongside is not None:
+    its_own = mark is not None and mark.store is (store.outer or store)
+    if mark is None or not its_own or alongside is not None or (mark.used and not store.outer):
         return await _append(store, appends, alongside)
-    mark.used = True
+    used, mark.used = mark.used, True
     try:
         return await _append(store, appends, mark.alongside)
+    except AlreadyHandled:
+        mark.used = used and not await _is_committed(store, mark.alongside)
+        if not mark.used:
+            raise
     except BaseException:
-        mark.used = False
+        mark.used = used
         raise
+    return await _append(store, appends, None)  # This transaction has written the mark.
+
+
+async def _is_committed(store: Store, alongside: Alongside) -> bool:
+    return bool(await store.backend.handled(alongside.scope, alongside.handled))
 
 
 async def _append(
@@ -89,6 +106,20 @@ async def _append(
     if positions:
         store.appended(max(positions))
     return positions
+
+
+async def check_stored(store: Store, aggregates: Iterable[Aggregate[Any]]) -> None:
+    """In a transaction of the caller's, refuse to pass for saved what another one rolled back.
+
+    Raises:
+        AggregateVersionConflict: An aggregate is ahead of what is stored.
+    """
+    unchanged = [each for each in aggregates if store.outer is not None and not each._unsaved]
+    for each in unchanged:
+        last = await store.backend.read(each.id, limit=1, backward=True)
+        actual = last[0].version if last else 0
+        if actual < each.version:
+            raise AggregateVersionConflict(each.id, each.version, actual)
 
 
 def prepare(

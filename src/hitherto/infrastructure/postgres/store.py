@@ -158,7 +158,11 @@ class PostgresStore(Reading):
             else:
                 transaction.run(partial(_call, self._announcer.appended, position))
 
-        return cast("Backend", Within(borrowed, sql, archived_sql, appended))
+        async def handled(scope: str, keys: Sequence[str]) -> Collection[str]:
+            look = partial(self.handled, scope, keys)
+            return await look() if transaction.run is None else transaction.run(look)
+
+        return cast("Backend", Within(borrowed, sql, archived_sql, appended, handled))
 
     async def import_events(self, events: Sequence[PlacedEvent]) -> int:
         """See `EventStore.import_events`."""

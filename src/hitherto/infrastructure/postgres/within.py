@@ -1,7 +1,7 @@
 """`Within`: a store's events and snapshots, in a transaction of the caller's."""
 
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any, NoReturn
@@ -43,6 +43,7 @@ class Within(Reading):
         sql: The named queries.
         archived_sql: Those that read the archive, too.
         appended: Is told of positions that were written.
+        handled: Which messages were handled, as committed.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class Within(Reading):
         sql: Mapping[str, str],
         archived_sql: Mapping[str, str],
         appended: Callable[[int], None],
+        handled: Callable[[str, Sequence[str]], Awaitable[Collection[str]]],
     ) -> None:
         self._connections = borrowed
+        self.handled = handled
         self._sql = sql
         self._archived_sql = archived_sql
         self._appender = _Appender(borrowed, sql, appended)
