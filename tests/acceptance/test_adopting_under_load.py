@@ -13,7 +13,7 @@ from hitherto.application.adopting import compare
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-SECONDS = 3.0
+SECONDS = 2.0
 ROWS = 1500
 
 

@@ -17,7 +17,7 @@ from hitherto.application import importing
 from hitherto.examples.traffic_fines import Fine, FineCreated, PaymentReceived
 
 NOON = datetime(2024, 2, 29, 12, tzinfo=UTC)
-MANY = 100_000
+MANY = 40_000
 
 
 def payments(count: int, fine: str = "fine-1") -> Iterator[PastEvent[Any]]:
