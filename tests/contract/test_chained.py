@@ -37,7 +37,13 @@ class TestInMemory(Unchained, StoreContract):
         await store.close()
 
 
-class TestOnSqlite(Unchained, StoreContract):
+class Writes(
+    AppendContract, GroupContract, RepeatContract, AlongsideContract, ImportContract, RaceContract
+):
+    """What writes events, for hashes change nothing of what reads them."""
+
+
+class TestOnSqlite(Writes):
     @pytest_asyncio.fixture
     async def backend(self, tmp_path: Path) -> AsyncGenerator[Backend]:
         store = Chained(SqliteStore(str(tmp_path / "events.db"), max_readers=4))
@@ -47,11 +53,7 @@ class TestOnSqlite(Unchained, StoreContract):
 
 
 @pytest.mark.integration
-class TestOnPostgres(
-    AppendContract, GroupContract, RepeatContract, AlongsideContract, ImportContract, RaceContract
-):
-    """What writes events."""
-
+class TestOnPostgres(Writes):
     @pytest_asyncio.fixture
     async def backend(self, postgres_url: str) -> AsyncGenerator[Backend]:
         async with empty_schema(postgres_url) as schema:

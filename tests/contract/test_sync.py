@@ -165,9 +165,3 @@ class TestStoreInMemory(SyncBackend):
     @pytest.fixture
     def hidden(self) -> MemoryStore:
         return MemoryStore()
-
-
-class TestStoreOnSqlite(SyncBackend):
-    @pytest.fixture
-    def hidden(self, tmp_path: Path) -> SqliteStore:
-        return SqliteStore(str(tmp_path / "store.db"))
