@@ -3,7 +3,8 @@
 ::
 
     HithertoError
-    ├── ConfigurationError         a URL, setting or missing extra (also a ValueError)
+    ├── ConfigurationError         a URL, setting, transaction of yours, or missing extra
+    │                              (also a ValueError)
     ├── InvalidInput               refused before any I/O, or an event id that is stored already
     │                              (also a ValueError)
     ├── AggregateError
@@ -38,7 +39,7 @@ class HithertoError(Exception):
 
 
 class ConfigurationError(HithertoError, ValueError):
-    """A URL or a setting is wrong, or the extra that it needs is not installed."""
+    """A URL, a setting or a transaction of yours will not do, or an extra is not installed."""
 
 
 class InvalidInput(HithertoError, ValueError):

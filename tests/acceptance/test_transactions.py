@@ -12,7 +12,7 @@ from tests.acceptance.postgres_writers import Writer, new_event
 from tests.contract.projecting import Account, Deposited, Opened
 from tests.servers import new_schema
 
-from hitherto import AggregateLocked, AggregateVersionConflict, InvalidInput
+from hitherto import AggregateLocked, AggregateVersionConflict, ConfigurationError, InvalidInput
 
 pytestmark = pytest.mark.integration
 
@@ -210,7 +210,7 @@ async def test_a_transaction_that_isolates_too_much_is_refused(
     async with caller.transaction() as handed:
         await caller.execute(handed, "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
         for call in (accounts.within(handed).save, accounts.within(handed).load):
-            with pytest.raises(InvalidInput, match=r"SERIALIZABLE.*READ COMMITTED"):
+            with pytest.raises(ConfigurationError, match=r"SERIALIZABLE.*READ COMMITTED"):
                 await settled(call(opened(id) if "save" in call.__name__ else id))
     assert await versions(admin, id) == []
 
@@ -222,6 +222,6 @@ async def test_a_connection_without_a_transaction_is_refused(
     accounts = caller.repository(Account)
     async with caller.without() as handed:
         for call in (accounts.within(handed).save, accounts.within(handed).load):
-            with pytest.raises(InvalidInput, match="in no transaction, or in autocommit: "):
+            with pytest.raises(ConfigurationError, match="in no transaction, or in autocommit: "):
                 await settled(call(opened(id) if "save" in call.__name__ else id))
     assert await versions(admin, id) == []

@@ -29,8 +29,8 @@ import hitherto.sync
 from hitherto import (
     AggregateLocked,
     AggregateVersionConflict,
+    ConfigurationError,
     EventStoreUnavailable,
-    InvalidInput,
     Repository,
     Store,
     connect,
@@ -163,7 +163,7 @@ async def test_two_tasks_in_one_transaction_are_refused_rather_than_mixed(
             *(accounts.within(handed).save(opened(f"{id}-{n}")) for n in range(3)),
             return_exceptions=True,
         )
-        refused = [each for each in results if isinstance(each, InvalidInput)]
+        refused = [each for each in results if isinstance(each, ConfigurationError)]
         assert len(refused) == 2
         assert "another task" in str(refused[0])
         assert sorted(await accounts.within(handed).load_many([f"{id}-{n}" for n in range(3)])) == [

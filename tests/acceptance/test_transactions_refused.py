@@ -20,7 +20,7 @@ from tests.contract.projecting import Account
 from tests.servers import new_schema
 
 import hitherto.sync
-from hitherto import EventStoreUnavailable, InvalidInput, Repository, connect
+from hitherto import ConfigurationError, EventStoreUnavailable, Repository, connect
 
 pytestmark = pytest.mark.integration
 
@@ -53,7 +53,7 @@ async def test_a_transaction_that_django_will_roll_back_is_refused(
             within.save(opened(id))
             with suppress(ZeroDivisionError), atomic(handed.alias, savepoint=False):
                 raise ZeroDivisionError
-            with pytest.raises(InvalidInput, match="current transaction"):
+            with pytest.raises(ConfigurationError, match="current transaction"):
                 within.update(id, deposit(1))
         assert not accounts.exists(id)
 
@@ -67,12 +67,12 @@ async def test_another_database_another_schema_and_another_store_are_refused(
     async with connect(postgres_url, schema=_SCHEMA) as store, connected(url) as elsewhere:
         accounts = Repository(store, Account)
         async with elsewhere.transaction():
-            with pytest.raises(InvalidInput, match="sees none of the store's tables"):
+            with pytest.raises(ConfigurationError, match="sees none of the store's tables"):
                 await accounts.within(elsewhere).save(opened(id))
         async with connect(url, schema=_SCHEMA), elsewhere.transaction():
-            with pytest.raises(InvalidInput, match="same database"):
+            with pytest.raises(ConfigurationError, match="same database"):
                 await accounts.within(elsewhere).save(opened(id))
-            with pytest.raises(InvalidInput, match="same database"):
+            with pytest.raises(ConfigurationError, match="same database"):
                 await accounts.within(elsewhere).load(id)
             assert not await elsewhere.fetchval(f"SELECT count(*) FROM {_SCHEMA}.event_store")
     await admin.execute(f"DROP DATABASE {postgres_schema}_other")
@@ -85,15 +85,15 @@ async def test_what_is_no_transaction_is_refused_at_once(postgres_url: str) -> N
         accounts = Repository(store, Account)
         pool = asyncpg.create_pool(postgres_url)
         for wrong in (None, "session", engine, pool, object(), AsyncSession):
-            with pytest.raises(InvalidInput, match="asyncpg"):
+            with pytest.raises(ConfigurationError, match="asyncpg"):
                 accounts.within(wrong)
         blocking = psycopg.connect(postgres_url)
-        with pytest.raises(InvalidInput, match=r"hitherto\.sync"):
+        with pytest.raises(ConfigurationError, match=r"hitherto\.sync"):
             accounts.within(blocking)
         blocking.close()
     with hitherto.sync.connect(postgres_url, schema=_SCHEMA) as other:
         async with connected(postgres_url) as connection:
-            with pytest.raises(InvalidInput, match="psycopg"):
+            with pytest.raises(ConfigurationError, match="psycopg"):
                 other.within(connection)
     await engine.dispose()
 
@@ -105,9 +105,12 @@ async def test_other_stores_refuse_and_tell_what_to_do(
     """They have no transactions of others."""
     monkeypatch.chdir(tmp_path)
     async with connect(url) as store:
-        with pytest.raises(InvalidInput, match="PostgreSQL"):
+        with pytest.raises(ConfigurationError, match="PostgreSQL"):
             store.within(object())
-    with hitherto.sync.connect(url) as blocking, pytest.raises(InvalidInput, match="PostgreSQL"):
+    with (
+        hitherto.sync.connect(url) as blocking,
+        pytest.raises(ConfigurationError, match="PostgreSQL"),
+    ):
         blocking.within(object())
 
 
@@ -125,9 +128,9 @@ async def test_what_is_not_the_transactions_is_the_stores(way: Any, postgres_url
     async with way(postgres_url, _SCHEMA) as caller, caller.transaction() as handed:
         within = caller.store.within(handed)
         for call in (within.watermark, within.open, within.health_check):
-            with pytest.raises(InvalidInput, match="ask the store itself"):
+            with pytest.raises(ConfigurationError, match="ask the store itself"):
                 await settled(call())
-        with pytest.raises(InvalidInput, match="ask the store itself"):
+        with pytest.raises(ConfigurationError, match="ask the store itself"):
             await settled(within.documents(Noted).get("x"))
 
 

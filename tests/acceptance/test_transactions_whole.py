@@ -31,9 +31,9 @@ import hitherto.sync
 from hitherto import (
     AggregateTombstoned,
     CommandBus,
+    ConfigurationError,
     Context,
     HandlerFailed,
-    InvalidInput,
     Projection,
     Repository,
     connect,
@@ -161,7 +161,7 @@ async def test_inline_projections_are_never_left_out(
     async with way(postgres_url, postgres_schema, inline=[_noted(postgres_schema)]) as caller:
         accounts = caller.repository(Account)
         async with caller.transaction() as handed:
-            with pytest.raises(InvalidInput, match=r"inline projections.*asyncpg"):
+            with pytest.raises(ConfigurationError, match=r"inline projections.*asyncpg"):
                 await settled(accounts.within(handed).save(opened(id, 1)))
         assert not await settled(accounts.exists(id))
 

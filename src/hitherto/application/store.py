@@ -152,8 +152,8 @@ class Store:
                 `AsyncConnection` of SQLAlchemy's, to the database of this store.
 
         Raises:
-            InvalidInput: It is none of these, or the store is not on PostgreSQL; from the first
-                call: it is in no transaction, in one that is not READ COMMITTED, or elsewhere.
+            ConfigurationError: It is none of these, or the store is not on PostgreSQL; from the
+                first call: it is in no transaction, not in READ COMMITTED, or elsewhere.
             EventStoreUnavailable: The store is not open.
         """
         return store_within(self, CallersTransaction(transaction))

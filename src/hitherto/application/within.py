@@ -9,7 +9,7 @@ import msgspec
 
 from hitherto.application.ports import Backend
 from hitherto.application.turns import Turns
-from hitherto.errors import InvalidInput
+from hitherto.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from hitherto.application.store import Store
@@ -42,11 +42,11 @@ def within(backend: Backend, transaction: CallersTransaction) -> Backend:
     """A backend that works in the transaction.
 
     Raises:
-        InvalidInput: This one cannot.
+        ConfigurationError: This one cannot.
     """
     take_part: Callable[[CallersTransaction], Backend] | None = getattr(backend, "within", None)
     if take_part is None:
-        raise InvalidInput(
+        raise ConfigurationError(
             f"a {type(backend).__name__} cannot append in a transaction of yours: connect to the "
             "PostgreSQL database that holds your tables, or write them by an inline projection"
         )

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 from hitherto.application.within import CallersTransaction
-from hitherto.errors import HithertoError, InvalidInput
+from hitherto.errors import ConfigurationError, HithertoError
 from hitherto.infrastructure.postgres.drivers import Driver, driver_of, root_of
 from hitherto.infrastructure.postgres.errors import state_of, translation
 from hitherto.infrastructure.postgres.owners import owner_of
@@ -32,7 +32,7 @@ class Borrowed:
         where: Names it in errors.
 
     Raises:
-        InvalidInput: What was handed over is no connection, and no session.
+        ConfigurationError: What was handed over is no connection, and no session.
     """
 
     where = _WHERE
@@ -49,7 +49,7 @@ class Borrowed:
         """For statements that only read; drivers' errors inside leave as hitherto's.
 
         Raises:
-            InvalidInput: There is no transaction, or none that will do.
+            ConfigurationError: There is no transaction, or none that will do.
         """
         with self._translated(), _alone(self._owner.handed):
             yield await self._driver()
@@ -80,16 +80,16 @@ class Borrowed:
 
     def _check(self, driver: Driver, isolation: str, tables: str) -> None:
         if not driver.is_in_transaction():
-            raise InvalidInput(
+            raise ConfigurationError(
                 f"the connection is in no transaction, or in autocommit: {self._owner.remedy}"
             )
         if isolation != "read committed":
-            raise InvalidInput(
+            raise ConfigurationError(
                 f"the transaction is {isolation.upper()}, and an append needs to see what others "
                 "have committed: begin it as READ COMMITTED"
             )
         if tables != self._tables:
-            raise InvalidInput(
+            raise ConfigurationError(
                 f"the connection leads to the tables {tables}, and the store's are "
                 f"{self._tables} (database/table/time of making): {_SAME}"
             )
@@ -103,17 +103,17 @@ class Borrowed:
         except Exception as error:
             cause = _cause(error)
             if state_of(cause) == _NO_TRANSACTION:
-                raise InvalidInput(
+                raise ConfigurationError(
                     f"the connection is in no transaction any more: {self._owner.remedy}"
                 ) from error
             if state_of(cause) in _NO_TABLES:
-                raise InvalidInput(
+                raise ConfigurationError(
                     f"the connection sees none of the store's tables: {_SAME}"
                 ) from error
             if cause is not None:
                 raise translation(cause, _WHERE) from error
             if isinstance(error, self._owner.errors()):
-                raise InvalidInput(f"{_WHERE} cannot be used: {error}") from error
+                raise ConfigurationError(f"{_WHERE} cannot be used: {error}") from error
             raise
 
 
@@ -122,7 +122,7 @@ def _alone(handed: object) -> Generator[None]:
     """Savepoints of two tasks would enclose each other."""
     here = object()
     if _in_use.setdefault(id(handed), here) is not here:
-        raise InvalidInput(
+        raise ConfigurationError(
             "another task is at work in the transaction: await one call after the other, or save "
             "several aggregates by `save_all`"
         )

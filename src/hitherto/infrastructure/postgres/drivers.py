@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from hitherto.errors import InvalidInput
+from hitherto.errors import ConfigurationError
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ def driver_of(connection: Any, *, blocking: bool) -> Driver:
     """Who runs statements on a driver's connection.
 
     Raises:
-        InvalidInput: It is of another driver, or it blocks where it must not, or the reverse.
+        ConfigurationError: It is of another driver, or it blocks where it must not, or the reverse.
     """
     root = root_of(connection)
     if root == "asyncpg" and hasattr(connection, "is_in_transaction") and not blocking:
@@ -54,7 +54,7 @@ def driver_of(connection: Any, *, blocking: bool) -> Driver:
         if PsycopgDriver.blocks(connection) == blocking:
             return PsycopgDriver(connection)
     wanted = "a blocking one of psycopg 3" if blocking else "one of asyncpg, or psycopg's async one"
-    raise InvalidInput(
+    raise ConfigurationError(
         f"a connection of the type {type(connection).__module__}.{type(connection).__qualname__} "
         f"cannot be used here: give {wanted} ({_other_face(blocking)})"
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from hitherto.errors import InvalidInput
+from hitherto.errors import ConfigurationError
 from hitherto.infrastructure.postgres.drivers import Driver, driver_of, root_of, settled
 
 
@@ -35,7 +35,7 @@ def owner_of(handed: Any, *, blocking: bool) -> Owner:
     """Who has the transaction, of what was handed over.
 
     Raises:
-        InvalidInput: Nothing that is known to have one.
+        ConfigurationError: Nothing that is known to have one.
     """
     root = root_of(handed)
     if root == "sqlalchemy" and hasattr(handed, "registry"):  # a scoped session
@@ -46,7 +46,7 @@ def owner_of(handed: Any, *, blocking: bool) -> Owner:
         return _Django(handed)
     if root in {"asyncpg", "psycopg"}:
         return _Itself(driver_of(handed, blocking=blocking))
-    raise InvalidInput(
+    raise ConfigurationError(
         f"{type(handed).__module__}.{type(handed).__qualname__} has no transaction: give a "
         "connection of asyncpg or psycopg 3, a session or connection of SQLAlchemy's, or "
         "`django.db.connection`"
@@ -111,7 +111,7 @@ class _Django:
 
     def __init__(self, handed: Any) -> None:
         if handed.vendor != "postgresql":
-            raise InvalidInput(
+            raise ConfigurationError(
                 f"Django's connection leads to {handed.vendor}: give that of the PostgreSQL "
                 "database which holds the store's tables"
             )

@@ -145,7 +145,7 @@ class PostgresStore(Reading):
 
         Raises:
             EventStoreUnavailable: The store is not open.
-            InvalidInput: What was handed over has no transaction.
+            ConfigurationError: What was handed over has no transaction.
         """
         if self._connections.use() is None:
             raise self._connections.closed()

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from hitherto.application.alongside import Alongside
 from hitherto.application.records import Append, Snapshot, StoredEvent, check_group
-from hitherto.errors import InvalidInput
+from hitherto.errors import ConfigurationError
 from hitherto.infrastructure.postgres.appending import Appender, _columns, _places, _written
 from hitherto.infrastructure.postgres.borrowing import Borrowed
 from hitherto.infrastructure.postgres.drivers import AsyncpgDriver, Driver
@@ -66,8 +66,6 @@ class Within(Reading):
         """See `EventStore.append`."""
         if appends or alongside is None:
             check_group(appends)
-        async with self._connections.session():
-            pass  # Where it will not do, that is told once; the appender asks again.
         if alongside is not None:
             return await self._appender.write_alongside(appends, alongside)
         return await self._appender.write_together(appends)
@@ -92,7 +90,9 @@ class Within(Reading):
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("_"):
             raise AttributeError(name)
-        raise InvalidInput(f"{name} is nothing for a transaction of yours: ask the store itself")
+        raise ConfigurationError(
+            f"{name} is nothing for a transaction of yours: ask the store itself"
+        )
 
 
 class _Appender(Appender):
@@ -119,7 +119,7 @@ class _Appender(Appender):
     ) -> list[Any]:
         async with self._borrowed.savepoint() as driver:
             if not isinstance(driver, AsyncpgDriver):
-                raise InvalidInput(
+                raise ConfigurationError(
                     "the store has inline projections, which write through a connection of "
                     "asyncpg: hand over one, or a session on postgresql+asyncpg, or have a worker "
                     "run them"
