@@ -60,7 +60,10 @@ def _object(key: str, value: Any) -> Any:
     try:
         return _named(value) if isinstance(value, str) else value
     except ImportError as error:
-        raise ConfigurationError(f"HITHERTO[{key!r}]: {error}") from error
+        lacks_it = isinstance(error.__cause__, AttributeError)
+        remedy = ", or not yet: it must need no module that calls get_store where it begins"
+        told = f"{error}{remedy if lacks_it else ''}"
+        raise ConfigurationError(f"HITHERTO[{key!r}]: {told}") from error
 
 
 @cache

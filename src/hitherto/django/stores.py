@@ -15,7 +15,7 @@ A = TypeVar("A", bound=Aggregate[Any])
 Held = tuple[hitherto.Store, AsyncGenerator[hitherto.Store]]
 Place = tuple[asyncio.AbstractEventLoop, int]
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # What the settings name is imported below it, and may ask, too.
 _store: sync.Store | None = None
 _opening: dict[Place, asyncio.Task[Held]] = {}
 _changes = 0  # of the settings

@@ -1,6 +1,7 @@
 """`settings.HITHERTO`: what it may hold, and what ``manage.py check`` says of it."""
 
 import logging
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 from django.core.checks import run_checks
 from django.test import override_settings
 
-from hitherto import JsonCodec
+from hitherto import ConfigurationError, JsonCodec
+from hitherto.django import get_store, stores
 from hitherto.django.configuration import connect_arguments
 from hitherto.infrastructure.prometheus import PrometheusInstrumentation
 
@@ -85,6 +87,28 @@ def test_a_wrong_setting_is_told_by_check(given: Any, told: str) -> None:
     assert (message.id, message.is_serious()) == ("hitherto.E001", True)
     assert told in message.msg
     assert "p@ss" not in message.msg
+
+
+def test_a_module_that_asks_for_the_store_of_which_it_is_a_part_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rather than wait for itself."""
+    module = tmp_path / "circular_ids.py"
+    module.write_text("from hitherto.django import get_store\nget_store()\nnew_id = str\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(stores, "_store", None)
+    told: list[str] = []
+
+    def ask() -> None:
+        with pytest.raises(ConfigurationError) as refused:
+            get_store()
+        told.append(str(refused.value))
+
+    with override_settings(HITHERTO={"URL": "memory:", "NEW_ID": "circular_ids.new_id"}):
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(5)
+    assert "no module that calls get_store where it begins" in told[0]
 
 
 def test_right_settings_pass_the_check(tmp_path: Path) -> None:
