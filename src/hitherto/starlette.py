@@ -87,14 +87,23 @@ def install(app: Starlette, store: Store, *, operations: str | None = None) -> N
 
     app.router.lifespan_context = lifespan
     app.add_exception_handler(HithertoError, _tell)
-    app.add_middleware(Correlating)
+    _enclose(app)
     if operations is not None:
         app.mount(operations, operations_app(store))
 
 
 async def get_store(connection: HTTPConnection) -> Store:
-    """The store that was given to `install`; a dependency."""
-    store: Store = connection.app.state.hitherto
+    """The store that was given to `install`; a dependency.
+
+    Raises:
+        ConfigurationError: None was given for this application, which may be mounted in another.
+    """
+    store: Store | None = getattr(connection.app.state, "hitherto", None)
+    if store is None:
+        raise ConfigurationError(
+            "this application has no store: call install(app, store), or, where it is mounted in "
+            "one that has, make it a router of that one"
+        )
     return store
 
 
@@ -165,11 +174,18 @@ class Correlating:
 
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
+                message.setdefault("headers", [])  # ASGI lets them be left out.
                 MutableHeaders(scope=message)[CORRELATION_HEADER] = name
             await send(message)
 
         with metadata_context(correlation_id=name):
             await self._app(scope, receive, send_named)
+
+
+def _enclose(app: Starlette) -> None:
+    """Correlate around all, so that a 500 tells its name: that is made outside of middleware."""
+    build = app.build_middleware_stack
+    app.build_middleware_stack = lambda: Correlating(build())  # type: ignore[method-assign]
 
 
 async def _tell(request: Request, error: Exception) -> Response:

@@ -9,6 +9,7 @@ import pytest
 from examples.fastapi_service.accounts import Account
 from fastapi import Depends, FastAPI
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
@@ -26,7 +27,7 @@ from hitherto import (
     metadata_context,
 )
 from hitherto.fastapi import CurrentStore, IdempotencyKey, IfMatch, IfMatchRequired, repository
-from hitherto.starlette import idempotency_key_of, if_match, install
+from hitherto.starlette import get_store, idempotency_key_of, if_match, install
 
 
 async def fail(request: Request) -> PlainTextResponse:
@@ -95,6 +96,7 @@ async def test_an_error_of_the_inside_stays_inside(app: Starlette) -> None:
     with pytest.raises(EventSerializationFailed):
         await app(scope, receive, send)
     assert (sent[0]["status"], sent[1]["body"]) == (500, b"Internal Server Error")
+    assert Headers(raw=sent[0]["headers"])["x-correlation-id"]
 
 
 async def test_a_request_is_named_and_its_name_told(app: Starlette) -> None:
@@ -105,6 +107,24 @@ async def test_a_request_is_named_and_its_name_told(app: Starlette) -> None:
     assert len({answer.body for answer in made}) == 2
     assert all(answer.body.decode() == answer.headers["x-correlation-id"] for answer in made)
     assert current_metadata().correlation_id is None
+
+
+async def test_an_answer_without_headers_tells_its_name(app: Starlette) -> None:
+    """ASGI lets an application leave them out."""
+
+    async def bare(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body", "body": b""})
+
+    app.mount("/bare", bare)
+    answer = await ask(app, "/bare/", **{"x-correlation-id": "request-1"})
+    assert (answer.status, answer.headers["x-correlation-id"]) == (204, "request-1")
+
+
+async def test_an_application_that_was_given_no_store_says_so() -> None:
+    """Such as one that is mounted: the state of the outer one is not its own."""
+    with pytest.raises(ConfigurationError, match="no store: call install"):
+        await get_store(Request({"type": "http", "app": Starlette()}))
 
 
 async def test_a_websocket_is_named(app: Starlette) -> None:
