@@ -73,10 +73,12 @@ def install(app: Starlette, store: Store, *, operations: str | None = None) -> N
             only your own machines should reach; None: nowhere.
 
     Raises:
-        ConfigurationError: The application has a store already.
+        ConfigurationError: The application has a store already, or has been started.
     """
     if hasattr(app.state, "hitherto"):
         raise ConfigurationError("install was called before for this application: do so once")
+    if app.middleware_stack is not None:
+        raise ConfigurationError("install was called after the application's start: do so before")
     app.state.hitherto = store
     own = app.router.lifespan_context
 

@@ -12,7 +12,15 @@ import psycopg
 import pytest
 import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from tests.acceptance.callers import by_asyncpg, by_django, by_psycopg, connected, settled
+from sqlalchemy.orm import Session
+from tests.acceptance.callers import (
+    by_asyncpg,
+    by_django,
+    by_psycopg,
+    connected,
+    django_alias,
+    settled,
+)
 from tests.acceptance.postgres_stores import with_database
 from tests.acceptance.test_transactions import deposit, opened
 from tests.acceptance.test_transactions_whole import Noted
@@ -80,6 +88,8 @@ async def test_another_database_another_schema_and_another_store_are_refused(
 
 async def test_what_is_no_transaction_is_refused_at_once(postgres_url: str) -> None:
     """With what to give instead."""
+    from django.db import connections
+
     engine = create_async_engine(postgres_url.replace("postgresql://", "postgresql+asyncpg://"))
     async with connect(postgres_url, schema=_SCHEMA) as store:
         accounts = Repository(store, Account)
@@ -87,14 +97,16 @@ async def test_what_is_no_transaction_is_refused_at_once(postgres_url: str) -> N
         for wrong in (None, "session", engine, pool, object(), AsyncSession):
             with pytest.raises(ConfigurationError, match="asyncpg"):
                 accounts.within(wrong)
-        blocking = psycopg.connect(postgres_url)
-        with pytest.raises(ConfigurationError, match=r"hitherto\.sync"):
-            accounts.within(blocking)
-        blocking.close()
+        with psycopg.connect(postgres_url) as connection, Session() as session:
+            django = connections[django_alias(postgres_url)]
+            for blocking in (connection, session, django):
+                with pytest.raises(ConfigurationError, match=r"hitherto\.sync"):
+                    accounts.within(blocking)
     with hitherto.sync.connect(postgres_url, schema=_SCHEMA) as other:
         async with connected(postgres_url) as connection:
-            with pytest.raises(ConfigurationError, match="psycopg"):
-                other.within(connection)
+            for waiting in (connection, engine.connect(), AsyncSession(engine)):
+                with pytest.raises(ConfigurationError, match="an async one belongs to `hitherto`"):
+                    other.within(waiting)
     await engine.dispose()
 
 

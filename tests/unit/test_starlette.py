@@ -165,6 +165,14 @@ def test_an_application_has_one_store(app: Starlette) -> None:
         install(app, connect("memory:"))
 
 
+async def test_an_application_that_runs_takes_no_store_any_more() -> None:
+    """Nobody would open it."""
+    running = Starlette(routes=[Route("/name", name)])
+    await ask(running, "/name")
+    with pytest.raises(ConfigurationError, match="after the application's start"):
+        install(running, connect("memory:"))
+
+
 async def test_fastapi_injects_and_documents() -> None:
     """Stores and repositories, those of the application; headers, as parameters."""
     app, other = FastAPI(), FastAPI()

@@ -54,14 +54,16 @@ def driver_of(connection: Any, *, blocking: bool) -> Driver:
         if PsycopgDriver.blocks(connection) == blocking:
             return PsycopgDriver(connection)
     wanted = "a blocking one of psycopg 3" if blocking else "one of asyncpg, or psycopg's async one"
-    raise ConfigurationError(
-        f"a connection of the type {type(connection).__module__}.{type(connection).__qualname__} "
-        f"cannot be used here: give {wanted} ({_other_face(blocking)})"
+    raise not_here(connection, wanted, blocking=blocking)
+
+
+def not_here(handed: object, wanted: str, *, blocking: bool) -> ConfigurationError:
+    """The error for what is another driver's, or for the other face."""
+    face = "an async one belongs to `hitherto`" if blocking else "others belong to `hitherto.sync`"
+    return ConfigurationError(
+        f"a {type(handed).__module__}.{type(handed).__qualname__} cannot be used here: give "
+        f"{wanted} ({face})"
     )
-
-
-def _other_face(blocking: bool) -> str:
-    return "an async one belongs to `hitherto`" if blocking else "others belong to `hitherto.sync`"
 
 
 def root_of(thing: object) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from hitherto.errors import ConfigurationError
-from hitherto.infrastructure.postgres.drivers import Driver, driver_of, root_of, settled
+from hitherto.infrastructure.postgres.drivers import Driver, driver_of, not_here, root_of, settled
 
 
 class Owner(Protocol):
@@ -35,15 +35,22 @@ def owner_of(handed: Any, *, blocking: bool) -> Owner:
     """Who has the transaction, of what was handed over.
 
     Raises:
-        ConfigurationError: Nothing that is known to have one.
+        ConfigurationError: Nothing that is known to have one, or it blocks where it must not, or
+            the reverse.
     """
     root = root_of(handed)
     if root == "sqlalchemy" and hasattr(handed, "registry"):  # a scoped session
         handed = handed.registry()
+    known: type[_SqlAlchemy | _Django] | None = None
     if root == "sqlalchemy" and (hasattr(handed, "flush") or hasattr(handed, "exec_driver_sql")):
-        return _SqlAlchemy(handed)
+        known = _SqlAlchemy
     if root == "django" and hasattr(handed, "ensure_connection"):
-        return _Django(handed)
+        known = _Django
+    if known is not None:
+        if hasattr(handed, "run_sync") == blocking:  # What is to be awaited has it.
+            wanted = "one that blocks" if blocking else "an async one"
+            raise not_here(handed, wanted, blocking=blocking)
+        return known(handed)
     if root in {"asyncpg", "psycopg"}:
         return _Itself(driver_of(handed, blocking=blocking))
     raise ConfigurationError(
