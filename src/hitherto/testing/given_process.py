@@ -156,21 +156,25 @@ class GivenProcess(Generic[P]):
     def _pass(self, time: timedelta) -> None:
         """Let time pass; what is past is due at once."""
         end = self._clock.advance(time)
+        moment: datetime | None = None
+        fired: set[str] = set()
         while self.error is None and self._timers:
             due, name = min((due, name) for name, due in self._timers.items())
             if due > end:
                 break
+            if moment is None or due > moment:
+                moment, fired = due, set()
+            if name in fired:
+                raise AssertionError(
+                    f"{self._who}: on_timer sets {name!r} to {due}, but it fires at {moment}: so "
+                    "it would fire without end"
+                )
+            fired.add(name)
             self._fire(name, due)
 
     def _fire(self, name: str, due: datetime) -> None:
         del self._timers[name]
         self._react(lambda process: process.on_timer(name, due.astimezone(UTC)))
-        again = self._timers.get(name)
-        if again is not None and again <= due:
-            raise AssertionError(
-                f"{self._who}: on_timer sets {name!r} to {again}, but it fires at {due}: so it "
-                "would fire without end"
-            )
 
     def _react(self, react: Callable[[P], None]) -> None:
         process = self.process

@@ -14,6 +14,9 @@ from hitherto.infrastructure.background import background
 
 T = TypeVar("T")
 
+LOCK_TIMEOUT = "5s"
+"""A test fails then, rather than wait for another's transaction, which may never end."""
+
 
 class HandlersConnection(Protocol):
     """What a projection's tables are reached through.
@@ -86,7 +89,10 @@ class _Postgres:
     async def begin(self) -> None:
         schema = f"hitherto_given_{uuid4().hex}"
         await self.raw.transaction().start()
-        await self.raw.execute(f"CREATE SCHEMA {schema}; SET LOCAL search_path = {schema}, public")
+        await self.raw.execute(
+            f"CREATE SCHEMA {schema}; SET LOCAL search_path = {schema}, public;"
+            f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"
+        )
 
     def transaction(self) -> AbstractAsyncContextManager[None]:
         savepoint: AbstractAsyncContextManager[None] = self.raw.transaction()

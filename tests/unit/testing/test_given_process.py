@@ -120,6 +120,24 @@ def test_a_timer_without_end_is_told() -> None:
         given(Odd).when(PLACED)
 
 
+def test_timers_that_set_each_other_without_end_are_told() -> None:
+    """No time passes meanwhile, so that a test would never end."""
+
+    class Endless(Process[Awaited]):
+        @on
+        def placed(self, event: Placed, recorded: RecordedEvent[Any]) -> None:
+            self.wake("tick", at=recorded.occurred_at)
+
+        def on_timer(self, name: str, due: datetime) -> None:
+            self.wake("tock" if name == "tick" else "tick", at=due)
+
+        def apply(self, event: Awaited) -> None:
+            pass
+
+    with pytest.raises(AssertionError, match=r"sets 'tick' to .* it would fire without end"):
+        given(Endless).when(PLACED)
+
+
 def test_what_it_does_not_know_is_refused() -> None:
     """It could not come."""
     with pytest.raises(InvalidInput, match="Reminder neither reacts to Reminded nor records it"):

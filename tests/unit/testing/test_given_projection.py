@@ -189,6 +189,23 @@ def test_handlers_on_postgresql_are_given_a_connection_to_it(postgres_url: str) 
     raise AssertionError("a transaction is left")
 
 
+@pytest.mark.integration
+def test_a_row_that_another_test_has_locked_is_not_waited_for_without_end(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where handlers write to tables that are not their own."""
+    monkeypatch.setattr("hitherto.testing.handlers_connection.LOCK_TIMEOUT", "50ms")
+
+    class Locked(Projection[Any]):
+        @on
+        async def opened(self, event: Opened, context: Context[Any]) -> None:
+            await context.connection.execute("SELECT pg_advisory_xact_lock(17)")
+
+    first = given(Locked(), OPENED, url=postgres_url)
+    given(Locked(), url=postgres_url).when(OPENED).then_raises(asyncpg.LockNotAvailableError)
+    first.when(OPENED)
+
+
 def test_a_function_is_given_its_events() -> None:
     """With an idempotency key; what it does is the test's to look at. It may be async."""
     sent: list[Any] = []
