@@ -33,12 +33,14 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
         event_type: Of the event.
         projections: Which projections hold one of the texts: rebuild them.
         left: Where a text that was erased stands elsewhere.
+        unsought: The fields that were too short to be looked for.
     """
 
     erasure: Erasure
     event_type: str
     projections: tuple[str, ...]
     left: tuple[TextPlace, ...]
+    unsought: tuple[str, ...]
 
 
 async def erase(
@@ -107,7 +109,8 @@ async def erase(
         reason=reason,
         erased_by=erased_by,
     )
-    texts = sorted({text for each in names for text in telling(msgspec.json.decode(before[each]))})
+    sought = {each: set(telling(msgspec.json.decode(before[each]))) for each in names}
+    texts = sorted({text for each in sought.values() for text in each})
     store = repository.store
     if not dry_run and not await store.backend.erasures.erase(found, erasure):
         raise InvalidInput(
@@ -121,6 +124,7 @@ async def erase(
         event_type=found.event_type,
         projections=tuple(sorted(views)),
         left=left,
+        unsought=tuple([each for each in names if not sought[each]]),
     )
 
 
@@ -169,7 +173,7 @@ def _chosen(
     """What each field becomes: the first with which the event can be decoded."""
     chosen: dict[str, bytes | None] = {}
     for name in names:
-        options = [_encode(values[name])] if name in values else _OPTIONS
+        options = [_written(repository, name, values[name])] if name in values else _OPTIONS
         problem = ""
         for chosen[name] in options:
             problem = _problem(repository, _replaced(event, chosen))
@@ -180,6 +184,14 @@ def _chosen(
                 f"{name} cannot become what it was to: give it another value: {problem}"
             )
     return chosen
+
+
+def _written(repository: Repository[Any], name: str, value: Any) -> bytes:
+    """A value as JSON that every store takes."""
+    try:
+        return repository.store.codec.encode(value).encode()
+    except EventSerializationFailed as error:
+        raise InvalidInput(f"{name} cannot become what it was to: {error}") from error
 
 
 def _problem(repository: Repository[Any], event: StoredEvent) -> str:

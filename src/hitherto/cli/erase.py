@@ -85,8 +85,8 @@ def erase(
 
     found = asyncio.run(run())
     if as_json:
-        told = _told(found.erasure), {"left": found.left, "projections": found.projections}
-        print_json({"dry_run": not yes, **told[0], **told[1]})
+        places = {each: getattr(found, each) for each in ("left", "unsought", "projections")}
+        print_json({"dry_run": not yes, **_told(found.erasure), **places})
     else:
         _tell(Console(highlight=False), found, dry_run=not yes)
     return 1 if found.left and yes else 0
@@ -148,8 +148,11 @@ def _tell(console: Console, found: Erased, *, dry_run: bool) -> None:
     say(console, f"  data: {erasure.data}")
     if erasure.metadata is not None:
         say(console, f"  metadata: {erasure.metadata}")
+    if found.unsought:
+        say(console, f"Too short to be looked for elsewhere: {', '.join(found.unsought)}", "yellow")
     if not found.left:
-        say(console, "None of the texts stands in any other table of the store.", "green")
+        if len(found.unsought) < len(erasure.fields):
+            say(console, "None of the texts stands in any other table of the store.", "green")
         return
     say(console, "The texts stand in" + (":" if dry_run else ", still:"), "yellow")
     for place in found.left[:_PLACES]:

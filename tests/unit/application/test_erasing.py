@@ -24,6 +24,7 @@ class NoteTaken(Event):
     grade: int
     about: str | None = None
     author: Personal[str] = "nobody"
+    more: Any = None
 
 
 class NoteKept(Event):
@@ -146,6 +147,24 @@ async def test_what_could_not_be_folded_is_not_done(notes: Repository[Note]) -> 
     with pytest.raises(InvalidAggregateState, match="a grade is never negative"):
         await erased(notes, values={"grade": -1})
     assert (await notes.load("note-1")).grades == (1, 2)
+
+
+async def test_what_is_too_short_to_be_looked_for_is_told(notes: Repository[Note]) -> None:
+    """Else that nothing was found would be no news."""
+    result = await erased(notes, "text", values={"grade": 1})
+    assert result.unsought == ("grade",)
+
+
+@pytest.mark.parametrize(
+    "value", ["a\0b", "\ud800", float("nan"), object(), {"hitherto.personal": 1}]
+)
+async def test_a_value_that_no_event_could_have_is_refused(
+    notes: Repository[Note], value: object
+) -> None:
+    """Whatever the store would take."""
+    with pytest.raises(InvalidInput, match="more cannot become what it was to"):
+        await erased(notes, values={"more": value})
+    assert list(await notes.store.backend.erasures.erasures()) == []
 
 
 async def test_bad_input_names_what_to_give(notes: Repository[Note]) -> None:

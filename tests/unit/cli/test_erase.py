@@ -33,6 +33,8 @@ def test_it_is_done_with_yes_alone_and_told_of_for_good(
     out = capsys.readouterr().out
     assert f"Replaced: article of FineCreated, version 1 of {fine}" in out
     assert '"article":0' in out
+    assert "Too short to be looked for elsewhere: article\n" in out
+    assert "None of the texts" not in out
     assert run(["erasures", "--url", "sqlite:///fines.db"]) == 0
     out = capsys.readouterr().out
     assert f"{fine} at version 1\n  article, by ada: court order 12/34\n" in out
