@@ -7,6 +7,7 @@ import msgspec
 
 from hitherto.application.ports.archive import Tombstone
 from hitherto.application.records import StoredEvent
+from hitherto.infrastructure.opening import Opening
 
 
 class MemoryArchive:
@@ -14,10 +15,12 @@ class MemoryArchive:
 
     Args:
         streams: The events of each aggregate.
+        writing: Held while events are appended.
     """
 
-    def __init__(self, streams: Mapping[str, Sequence[StoredEvent]]) -> None:
+    def __init__(self, streams: Mapping[str, Sequence[StoredEvent]], writing: Opening) -> None:
         self._streams = streams
+        self._writing = writing
         self._archived: dict[str, int] = {}  # how many of an aggregate's events
         self._tombstones: dict[str, Tombstone] = {}
 
@@ -42,11 +45,12 @@ class MemoryArchive:
 
     async def tombstone(self, tombstone: Tombstone) -> int:
         """See `Archive.tombstone`."""
-        version = len(self._streams.get(tombstone.aggregate_id, ()))
-        if version:
-            dated = msgspec.structs.replace(tombstone, closed_at=datetime.now(UTC))
-            self._tombstones.setdefault(tombstone.aggregate_id, dated)
-        return version
+        async with self._writing.lock():
+            version = len(self._streams.get(tombstone.aggregate_id, ()))
+            if version:
+                dated = msgspec.structs.replace(tombstone, closed_at=datetime.now(UTC))
+                self._tombstones.setdefault(tombstone.aggregate_id, dated)
+            return version
 
     async def tombstones(self, aggregate_ids: Sequence[str]) -> Sequence[Tombstone]:
         """See `Archive.tombstones`."""

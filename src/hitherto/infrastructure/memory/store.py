@@ -68,7 +68,7 @@ class MemoryStore:
         self.looking: MemoryLooking = MemoryLooking(self._log, self._snapshots)
         self.chain: MemoryChain = MemoryChain(self._log, self._streams)
         self.personal: MemoryPersonal = MemoryPersonal(self._snapshots, self._texts)
-        self.archive: MemoryArchive = MemoryArchive(self._streams)
+        self.archive: MemoryArchive = MemoryArchive(self._streams, self._writing)
         self.erasures: MemoryErasures = MemoryErasures(self._by_id, self._replace, self._snapshots)
 
     def _texts(self) -> Iterator[tuple[TextPlace, str]]:
