@@ -8,6 +8,8 @@ from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
+import anyio
+import asyncpg
 import psycopg
 import pytest
 import pytest_asyncio
@@ -188,6 +190,22 @@ async def test_a_save_that_is_cancelled_leaves_nothing_and_the_transaction_goes_
                     await saving
             await accounts.within(handed).update(id, deposit(5))
         assert (await accounts.load(id)).balance == 5
+
+
+async def test_what_was_cancelled_for_good_is_never_committed(
+    store: Store, postgres_url: str, id: str
+) -> None:
+    """AnyIO cancels all that is awaited after it, too: then the connection ends, with the rest."""
+    accounts = Repository(store, Account)
+    for n in range(40):
+        async with connected(postgres_url) as handed:
+            await handed.execute("BEGIN")
+            with anyio.CancelScope() as scope:
+                asyncio.get_running_loop().call_later(n / 2_000, scope.cancel)
+                await accounts.within(handed).save(opened(f"{id}-{n}"))
+            with suppress(asyncpg.InterfaceError, asyncpg.PostgresError):
+                await handed.execute("COMMIT")
+        assert not (scope.cancelled_caught and await accounts.exists(f"{id}-{n}"))
 
 
 async def test_a_connection_that_breaks_is_an_outage(postgres_url: str, id: str) -> None:

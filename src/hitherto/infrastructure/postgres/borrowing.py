@@ -1,7 +1,7 @@
 """`Borrowed`: a transaction of the caller's, in which statements of the store's own are run."""
 
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 
 from hitherto.application.within import CallersTransaction
 from hitherto.errors import ConfigurationError, HithertoError
@@ -63,8 +63,7 @@ class Borrowed:
                 yield driver
                 await driver.execute("RELEASE SAVEPOINT hitherto")
             except BaseException:
-                with suppress(*driver.errors):  # Then the transaction is over, which is as good.
-                    await driver.execute(_UNDO)
+                await _undo(driver)
                 raise
 
     async def _driver(self) -> Driver:
@@ -114,6 +113,17 @@ class Borrowed:
                 raise translation(cause, _WHERE) from error
             if isinstance(error, self._owner.errors()):
                 raise ConfigurationError(f"{_WHERE} cannot be used: {error}") from error
+            raise
+
+
+async def _undo(driver: Driver) -> None:
+    try:
+        await driver.execute(_UNDO)
+    except BaseException as error:
+        if state_of(error):  # The server's: the transaction is over, which is as good.
+            return
+        driver.terminate()  # What has failed, or was cancelled, must not be committed.
+        if not isinstance(error, driver.errors):
             raise
 
 

@@ -36,6 +36,10 @@ class Driver(Protocol):
         """Run statements that have no places, and give no rows."""
         ...
 
+    def terminate(self) -> None:
+        """Close the connection at once, and with it the transaction."""
+        ...
+
 
 def driver_of(connection: Any, *, blocking: bool) -> Driver:
     """Who runs statements on a driver's connection.
@@ -98,6 +102,10 @@ class AsyncpgDriver:
     async def execute(self, statements: str) -> None:
         """See `Driver.execute`."""
         await self.connection.execute(statements)
+
+    def terminate(self) -> None:
+        """See `Driver.terminate`."""
+        self.connection.terminate()
 
 
 def as_text(argument: Any) -> Any:

@@ -43,3 +43,7 @@ class PsycopgDriver:
         cursor = self._cursor(self.connection)
         await settled(cursor.execute(statements.encode()))
         await settled(cursor.close())
+
+    def terminate(self) -> None:
+        """See `Driver.terminate`."""
+        self.connection.pgconn.finish()
