@@ -371,7 +371,9 @@ async def test_pandas_and_polars_keep_the_types(things: Things) -> None:
         ({"aggregates": [""]}, "aggregate id is empty"),
         ({"after": -1}, "after=-1"),
         ({"after": 3, "until": 2}, "until=2 is before after=3"),
-        ({"rows": 0}, "limit=0|rows"),
+        ({"rows": 0}, "rows=0: give 1 or more"),
+        ({"columns": []}, "columns is empty"),
+        ({"texts": ["position"]}, "texts has 'position', but the columns are"),
         ({"occurred_from": datetime(2026, 1, 1)}, "occurred_from=2026-01-01 .* no time zone"),  # noqa: DTZ001
         ({"types": [int]}, "is not a subclass of Event"),
         ({"types": "Sold"}, "give a list"),

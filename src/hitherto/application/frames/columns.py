@@ -50,7 +50,7 @@ def columns_of(
         texts: The columns that hold their fields as JSON, whatever the types.
 
     Raises:
-        InvalidInput: Two columns would have one name, or there is no such column to be a text.
+        InvalidInput: Two columns would have one name, or no field has such a column to be a text.
     """
     kinds = Kinds(text)
     known, metadata = _known(), _metadata(text)
@@ -69,7 +69,7 @@ def columns_of(
     for name in names:
         if names.count(name) > 1:
             raise InvalidInput(f"two columns would be named {name!r}: choose fewer types")
-    check_names("texts", texts, names)
+    check_names("texts", texts, [name for name in names if name not in taken])
     return columns
 
 

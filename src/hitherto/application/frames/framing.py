@@ -68,7 +68,9 @@ class Framing:
         texts: Collection[str] = (),
         rows: int = ROWS,
     ) -> None:
-        check_page(after, rows)
+        check_page(after, ROWS)
+        if rows < 1:
+            raise InvalidInput(f"rows={rows}: give 1 or more")
         if until is not None and until < after:
             raise InvalidInput(f"until={until} is before after={after}: give a later position")
         self._store = source if isinstance(source, Store) else source.store
@@ -93,7 +95,7 @@ class Framing:
             async for recorded in events:
                 if all(wants(recorded) for wants in self._filters):
                     rows.append(recorded)
-                if len(rows) == self._rows:
+                if len(rows) >= self._rows:
                     yield await asyncio.to_thread(batch_of, self._columns, rows)
                     rows = []
         if rows:
@@ -146,6 +148,8 @@ def _checked_ids(aggregates: Collection[str]) -> Collection[str]:
 def _chosen(columns: Sequence[Column], names: Collection[str] | None) -> Sequence[Column]:
     if names is None:
         return columns
+    if not names:
+        raise InvalidInput("columns is empty: name some, or leave it out")
     check_names("columns", names, [each.name for each in columns])
     return [each for each in columns if each.name in names]
 
