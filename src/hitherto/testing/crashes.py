@@ -86,9 +86,11 @@ async def check_crashes(
         How many crashes there were.
 
     Raises:
-        InvalidInput: `work` makes no call of the store.
+        InvalidInput: `work` makes no call of the store, or `every` is below 1.
         AssertionError: It ends otherwise; at which call it was broken off, and where it differs.
     """
+    if every < 1:
+        raise InvalidInput(f"every={every}: give 1 for each crash, or an odd number")
     opened = open_store or _in_memory
 
     async def lived(fate: _Fate) -> object:

@@ -118,7 +118,7 @@ def _parts(value: object) -> dict[str, object] | None:
         return {f"[{n}]": part for n, part in enumerate(cast("Sequence[object]", value))}
     if isinstance(value, msgspec.Struct):
         names: Iterable[str] = value.__struct_fields__
-    elif dataclasses.is_dataclass(value):
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value)]
     else:
         return None

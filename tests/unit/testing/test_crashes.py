@@ -150,7 +150,7 @@ async def test_a_handler_that_is_not_in_the_transaction_is_told() -> None:
         await check_crashes(send, prepare=begin, end=end)
 
 
-async def test_work_without_a_call_is_refused() -> None:
+async def test_work_without_a_call_or_a_crash_is_refused() -> None:
     """It would prove nothing."""
 
     async def nothing(store: Store) -> None:
@@ -158,3 +158,5 @@ async def test_work_without_a_call_is_refused() -> None:
 
     with pytest.raises(InvalidInput, match="makes no call of the store"):
         await check_crashes(nothing)
+    with pytest.raises(InvalidInput, match="every=0: give 1"):
+        await check_crashes(nothing, every=0)
