@@ -1,7 +1,6 @@
 """Closed aggregates: `hitherto archive` and `restore` move them, `tombstone` lets none go on."""
 
 import asyncio
-import getpass
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated
@@ -15,7 +14,7 @@ from hitherto.application.archiving import OLDEST, Archived
 from hitherto.application.archiving import archive as archive_closed
 from hitherto.application.archiving import tombstone as close_for_good
 from hitherto.cli.loading import load_function, load_one
-from hitherto.cli.options import AsJson, Schema, Url, Yes
+from hitherto.cli.options import AsJson, Schema, Url, Yes, who
 from hitherto.cli.printing import print_json, say
 from hitherto.cli.progress import bars
 
@@ -153,12 +152,11 @@ def tombstone(
     kind = load_one(aggregate)
     if not yes:
         raise ConfigurationError(f"{id} would be closed for good: give --yes to do it")
+    by = who(closed_by)
 
     async def run() -> int:
         async with connect(url, schema=schema, migrate=False) as store:
-            return await close_for_good(
-                Repository(store, kind), id, reason=reason, closed_by=closed_by or getpass.getuser()
-            )
+            return await close_for_good(Repository(store, kind), id, reason=reason, closed_by=by)
 
     version = asyncio.run(run())
     if as_json:

@@ -1,7 +1,6 @@
 """`hitherto erase` and `hitherto erasures`: a payload that must go, and the account of it."""
 
 import asyncio
-import getpass
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -14,7 +13,7 @@ from hitherto.application.erasing import Erased
 from hitherto.application.erasing import erase as erase_fields
 from hitherto.application.ports.erasures import Erasure
 from hitherto.cli.loading import load_one
-from hitherto.cli.options import AsJson, Schema, Url, Yes
+from hitherto.cli.options import AsJson, Schema, Url, Yes, who
 from hitherto.cli.printing import print_json, say
 
 _PLACES = 20
@@ -69,6 +68,7 @@ def erase(
     """
     kind = load_one(aggregate)
     given = dict(_value(each) for each in values)
+    by = who(erased_by)
 
     async def run() -> Erased:
         async with connect(url, schema=schema, migrate=False) as store:
@@ -79,7 +79,7 @@ def erase(
                 fields,
                 values=given,
                 reason=reason,
-                erased_by=erased_by or getpass.getuser(),
+                erased_by=by,
                 dry_run=not yes,
             )
 

@@ -1,8 +1,11 @@
 """Options that several commands have in common."""
 
+import getpass
 from typing import Annotated, TypeAlias
 
 from cyclopts import Parameter
+
+from hitherto.errors import ConfigurationError
 
 Url: TypeAlias = Annotated[
     str | None,
@@ -20,3 +23,17 @@ Yes: TypeAlias = Annotated[
     bool,
     Parameter(name="--yes", negative="", show_default=False, help="Do it; else it is refused."),
 ]
+
+
+def who(by: str | None) -> str:
+    """Who does what is accounted for: as ``--by`` says, else the user of the system.
+
+    Raises:
+        ConfigurationError: The system has no name for its user, as in a container.
+    """
+    if by is not None:
+        return by
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError) as error:
+        raise ConfigurationError("the system has no name for its user: give --by NAME") from error

@@ -54,6 +54,24 @@ def test_json_tells_no_payload(fine: str, capsys: pytest.CaptureFixture[str]) ->
     assert (told["reason"], told["erased_by"]) == ("court order 12/34", "ada")
 
 
+@pytest.mark.parametrize("error", [KeyError("uid not found"), OSError("No username set")])
+def test_a_user_without_a_name_is_asked_for_one(
+    error: Exception, fine: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container."""
+
+    def nobody() -> str:
+        raise error
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    words = ["erase", FINE, fine, "1", "--reason", "x", "--field", "article"]
+    assert run([*words, "--url", "sqlite:///fines.db"]) == 1
+    assert "give --by NAME" in capsys.readouterr().err
+    words = ["tombstone", FINE, fine, "--reason", "x", "--yes"]
+    assert run([*words, "--url", "sqlite:///fines.db"]) == 1
+    assert "give --by NAME" in capsys.readouterr().err
+
+
 def test_nothing_was_erased(fines_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     """It says so."""
     assert run(["erasures", "--url", fines_url]) == 0
