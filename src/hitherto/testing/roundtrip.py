@@ -46,7 +46,7 @@ def verify_roundtrip(
         AssertionError: An event cannot be written, is read again changed, or cannot be read; it
             tells the field and why.
         InvalidInput: There is no example of a class, an example is of another class, or what is
-            stored is told otherwise.
+            stored is told otherwise, or of other aggregates alone.
     """
     codec = codec or JsonCodec()
     definition, classes = _told(events)
@@ -149,16 +149,20 @@ def _read(
     """What stored events are read as, and what is wrong with the others."""
     events: list[Event] = []
     failed: list[str] = []
-    for number, sample in enumerate(stored):
-        row = _row(sample, number, serializer.definition)
-        if row is None:
-            continue
+    found = [_row(each, number, serializer.definition) for number, each in enumerate(stored)]
+    rows = [row for row in found if row is not None]
+    if found and not rows:
+        raise InvalidInput(
+            "stored tells of other aggregates alone, and would prove nothing: give its own events, "
+            "or the aggregate's class as events"
+        )
+    for row in rows:
         try:
             for _, event in serializer.decode_stream(_STORED, [row]):
                 events += event if isinstance(event, tuple) else (event,)
         except EventSerializationFailed as error:
-            told = str(error).replace(f" of {_STORED!r} at version {number}", "")
-            failed.append(f"stored[{number}]: {told}")
+            told = str(error).replace(f" of {_STORED!r} at version {row[0]}", "")
+            failed.append(f"stored[{row[0]}]: {told}")
     return events, failed
 
 

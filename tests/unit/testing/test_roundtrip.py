@@ -216,6 +216,13 @@ def test_what_is_told_otherwise_is_refused(sample: Any) -> None:
         verify_roundtrip(Thing, stored=[sample])
 
 
+def test_stored_events_of_other_aggregates_alone_are_refused() -> None:
+    """Of none of them would be said whether it can be read."""
+    sample = {"event_type": "Renamed", "aggregate_type": "Old", "data": {"name": 1}}
+    with pytest.raises(InvalidInput, match="stored tells of other aggregates alone"):
+        verify_roundtrip(Thing, stored=[sample])
+
+
 def test_what_has_no_example_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would pass without a word."""
     with pytest.raises(InvalidInput, match="no example of Never could be made"):
