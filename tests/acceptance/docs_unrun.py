@@ -24,21 +24,10 @@ PYTHON = {
         "import psycopg": _TRANSACTION,
         "from sqlalchemy import create_engine, text": _TRANSACTION,
     },
-    "docs/how-to/monitor-a-store.md": {
-        "from contextlib import asynccontextmanager": _NO_SERVER,
-        "async with connect(instrumentation=PrometheusInstrumentation()) as store:": _FRAGMENT,
-        "from hitherto.application.instrumentation import Instrumentations": _NO_SERVER,
-    },
     "docs/how-to/publish-events.md": {
         "from hitherto import ProjectionWorker, connect": _BROKER,
         "from hitherto.infrastructure.redis import RedisPublisher": _BROKER,
     },
-    "docs/how-to/run-on-postgresql.md": {"async with connect() as store:": _FRAGMENT},
-    "docs/how-to/send-commands.md": {
-        "async def transfer(command: Transfer) -> None:": _FRAGMENT,
-        "async def only_by_day(command: object, next: Next) -> object:": _FRAGMENT,
-    },
-    "docs/how-to/survive-outages.md": {"except EventStoreUnavailable as error:": _FRAGMENT},
     "docs/how-to/use-with-django.md": {
         'INSTALLED_APPS = ["hitherto.django"]': _EXAMPLE,
         "HITHERTO = {": _EXAMPLE,
@@ -59,15 +48,6 @@ PYTHON = {
         '@app.post("/accounts/{account_id}/deposits")': _EXAMPLE,
         '@app.post("/accounts/{account_id}/withdrawals")': _EXAMPLE,
         "async def as_user(user: CurrentUser) -> AsyncGenerator[None]:": _FRAGMENT,
-    },
-    "docs/how-to/use-without-async.md": {"worker = ProjectionWorker(store, Sums())": _FOR_EVER},
-    "docs/how-to/write-a-store.md": {
-        "from collections.abc import AsyncIterator": "tests a store that only the reader has",
-    },
-    "docs/reference/metrics.md": {"import prometheus_client": _NO_SERVER},
-    "docs/reference/tracing.md": {
-        "from hitherto import connect": _NO_SERVER,
-        "async for recorded in store.read_all(after=checkpoint):": _FRAGMENT,
     },
 }
 """Of a page, by the first line of the block."""

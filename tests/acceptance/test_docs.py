@@ -1,12 +1,14 @@
 """The code in README and docs runs as it stands."""
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from tests.acceptance.docs_blocks import PAGES, ROOT, name_of
+from tests.acceptance.docs_blocks import PAGES, ROOT, blocks_of, name_of
+from tests.acceptance.docs_surrounded import surrounded
 
 pytestmark = pytest.mark.integration
 
@@ -15,17 +17,22 @@ BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_the_python_blocks_of_a_page_run_one_after_the_other(page: Path, tmp_path: Path) -> None:
-    """Each page is a program."""
-    blocks = BLOCK.findall(page.read_text())
-    if not blocks:
+    """Each page is a program, with what surrounds its fragments."""
+    blocks = [
+        surrounded(each) if each.word == "no-run" else each.code
+        for each in blocks_of(page)
+        if each.language == "python" and each.word in {"", "no-run"}
+    ]
+    if not any(blocks):
         return
     script = tmp_path / "page.py"
     script.write_text("\n".join(blocks))
     ended = subprocess.run(
         [sys.executable, "-W", "error", str(script)],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+        cwd=tmp_path, env={**os.environ, "DATABASE_URL": "sqlite:///surrounded.db"},
+        capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
+    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 def test_the_readme_shows_the_output_that_its_program_prints(tmp_path: Path) -> None:
