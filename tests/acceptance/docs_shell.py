@@ -8,16 +8,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from tests.acceptance.docs_blocks import ROOT, Block, blocks_of, name_of
 from tests.acceptance.docs_unrun import CONSOLE
 
-# What differs from run to run.
-_VARYING = [
+Varying: TypeAlias = Sequence[tuple[re.Pattern[str], str]]
+"""Patterns of what differs from run to run, and what it is called instead."""
+
+_VARYING: Varying = [
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(\+00:00)?"), "<time>"),
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "<uuid>"),
     (re.compile(r"\b([0-9a-f]{64}){1,2}\b"), "<hash>"),
@@ -37,7 +40,8 @@ STORIES = [
     ROOT / f"docs/how-to/{page}.md"
     for page in (
         "archive-closed-aggregates", "check-events-before-a-release", "detect-tampering",
-        "erase-a-payload", "forget-a-person",
+        "erase-a-payload", "forget-a-person", "move-from-crud",
+        "run-projections",
     )
 ]  # fmt: skip
 
@@ -146,9 +150,11 @@ def exchanges(block: Block) -> list[tuple[str, str]]:
     return [(command, "\n".join(lines)) for command, lines in found]
 
 
-def check_same(block: Block, command: str, expected: str, printed: str) -> None:
+def check_same(
+    block: Block, command: str, expected: str, printed: str, varying: Varying = ()
+) -> None:
     """Up to what varies; `…` stands for any lines, at the end of a line for its rest."""
-    wanted, found = _lines(expected), _lines(printed)
+    wanted, found = _lines(expected, varying), _lines(printed, varying)
     pattern = "".join(
         r"(.*\n)*?" if line == "…" else re.escape(line).replace("…", ".*") + r"\n"
         for line in wanted
@@ -165,7 +171,7 @@ def _free_port() -> int:
         return port
 
 
-def _lines(text: str) -> list[str]:
-    for varying, name in _VARYING:
-        text = varying.sub(name, text)
+def _lines(text: str, varying: Varying) -> list[str]:
+    for pattern, name in (*_VARYING, *varying):
+        text = pattern.sub(name, text)
     return [line.strip() for line in text.strip().splitlines()]

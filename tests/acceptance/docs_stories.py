@@ -10,15 +10,17 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeAlias
 
 import apsw
 import pytest
+from tests.acceptance.callers import connected
 from tests.acceptance.docs_blocks import blocks_of, name_of
 from tests.acceptance.docs_shell import Reader, check_same, exchanges
 from tests.acceptance.docs_unrun import CONSOLE
 
-from hitherto import Repository, Store, connect
+from hitherto import ProjectionWorker, Repository, Store, connect
 from hitherto.cli.app import run
 from hitherto.examples.traffic_fines import Fine, import_fines, sample_lines
 
@@ -32,6 +34,7 @@ class Listener(Reader):
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
         super().__init__(folder)
         self.url = url
+        self.varying: list[tuple[re.Pattern[str], str]] = []  # besides what does on every page
         self._patch = monkeypatch
         monkeypatch.chdir(folder)
         monkeypatch.syspath_prepend(str(folder))
@@ -43,8 +46,12 @@ class Listener(Reader):
 
     def write(self, name: str, code: str) -> Any:
         """A module, imported anew."""
-        (self.folder / f"{name}.py").write_text(code)
-        self._patch.delitem(sys.modules, name, raising=False)
+        path = self.folder / f"{name.replace('.', '/')}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(code)
+        for each in (name, name.partition(".")[0]):
+            self._patch.setitem(sys.modules, each, ModuleType(each))  # to be forgotten afterwards
+            del sys.modules[each]
         importlib.invalidate_caches()
         sys.dont_write_bytecode, before = True, sys.dont_write_bytecode  # may be of one second
         try:
@@ -60,7 +67,7 @@ class Listener(Reader):
             meanwhile.get(number, lambda: None)()
             for command, expected in exchanges(block):
                 if not any(map(command.startswith, unrun)):
-                    check_same(block, command, expected, self.run(command))
+                    check_same(block, command, expected, self.run(command), self.varying)
 
     def run(self, command: str) -> str:
         """What it prints, errors too."""
@@ -69,6 +76,8 @@ class Listener(Reader):
         if command.startswith("export "):
             name, _, value = command.removeprefix("export ").partition("=")
             self._patch.setenv(name, value)
+        if command.startswith("psql "):
+            command = command.replace("psql", f"psql -X '{self.url}'", 1)
         if command.startswith("sqlite3 "):
             _, file, statements = shlex.split(command)
             with contextlib.closing(apsw.Connection(file)) as connection:
@@ -77,6 +86,8 @@ class Listener(Reader):
         if not command.startswith("hitherto ") or re.search(r" [|&]", command):
             return super().run(command)
         command, _, file = command.partition(" > ")
+        if command.endswith("--capture run"):
+            command += " --until-caught-up"  # in place of Ctrl-C
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             self._status = run(shlex.split(command)[1:])
@@ -196,6 +207,63 @@ def _(payload):
         1: lambda: reader.write("shop", renamed + order),
         2: lambda: reader.write("shop", raised + order + upcaster),
     }
+
+
+def users_in_a_table(reader: Listener, page: Path) -> Meanwhile:
+    """Old programs write it, and new code goes on."""
+    users = reader.write("users", code_of(page))
+
+    def written(*statements: str) -> Callable[[], None]:
+        async def write() -> None:
+            async with connected(reader.url) as connection:
+                for statement in statements:
+                    await connection.execute(statement)
+
+        return lambda: asyncio.run(write())
+
+    async def rename(store: Store) -> None:
+        await Repository(store, users.User).update("user-124", lambda user: user.rename("Jane"))
+
+    def change_both_sides() -> None:
+        written("UPDATE users SET name = 'John' WHERE id = 123", "DELETE FROM users WHERE id = 9")()
+        reader.fill(rename)
+
+    (table,) = (each.code for each in blocks_of(page) if each.language == "sql")
+    written(
+        table,
+        "INSERT INTO users (email, name) SELECT format('user%s@example.com', n),"
+        " format('User %s', n) FROM generate_series(1, 1000) AS n",
+        "UPDATE users SET email = 'unknown', active = false WHERE id = 471",
+    )()
+    return {
+        2: written("UPDATE users SET email = 'kim@example.com' WHERE id = 471"),
+        3: change_both_sides,
+        6: written(
+            "ALTER TABLE users DISABLE TRIGGER USER",
+            "UPDATE users SET name = 'Mallory' WHERE id = 42",
+            "ALTER TABLE users ENABLE TRIGGER USER",
+        ),
+    }
+
+
+def accounts_that_are_viewed(reader: Listener, page: Path) -> Meanwhile:
+    """Few, so the page's numbers are larger; later one withdraws, which the view refuses."""
+    code = code_of(page).split("\nview = ")[0]
+    checked = code.replace("balance INTEGER)", "balance INTEGER CHECK (balance >= 0))")
+    assert checked != code
+    views = reader.write("shop.views", checked)
+    account = views.Account("account-7")
+    reader.varying.append((re.compile(r"\d[\d,]*( (s|h) ago)?|<seconds>"), "<number>"))
+
+    async def work(store: Store, *events: Any) -> None:
+        for event in events:
+            account.record(event)
+        await Repository(store, views.Account).save(account)
+        await ProjectionWorker(store, views.Balances()).catch_up()
+
+    deposited, withdrawn = views.Deposited(amount=5), views.Withdrawn(amount=9)
+    reader.fill(lambda store: work(store, deposited))
+    return {4: lambda: reader.fill(lambda store: work(store, withdrawn, deposited))}
 
 
 def fines_in_chains(reader: Listener, page: Path) -> Meanwhile:

@@ -8,6 +8,7 @@ _BROKER = "needs a broker: test_nats.py and test_redis.py run the same on real o
 _DEMO = "needs the store of the page's own story; the same command is run by tests/unit/cli"
 _EXAMPLE = "is the example's own code, as test_docs.py compares; test_services.py runs it"
 _FOR_EVER = "goes on for ever"
+_WORKERS = "shows several machines at work: test_projections_processes.py has them"
 _FRAGMENT = "is a fragment without its surroundings"
 _INSTALL = "installs packages"
 _MADE = "is of a project that `hitherto new` makes, as test_docs.py compares; test_new.py runs it"
@@ -70,11 +71,13 @@ CONSOLE = {
     "docs/how-to/move-a-store.md": {
         "hitherto import changed.jsonl": "needs a file that was changed by hand",
     },
-    "docs/how-to/move-from-crud.md": {"hitherto ": _DEMO, "psql ": _NO_SERVER},
     "docs/how-to/publish-events.md": {"nats ": _BROKER},
     "docs/how-to/rebuild-snapshots.md": {"hitherto ": _NO_SERVER},
     "docs/how-to/run-on-postgresql.md": {"export ": _NO_SERVER, "hitherto ": _NO_SERVER},
-    "docs/how-to/run-projections.md": {"hitherto ": _DEMO},
+    "docs/how-to/run-projections.md": {
+        "hitherto projections run": _FOR_EVER,
+        "hitherto projections list": _WORKERS,
+    },
     "docs/how-to/secure-the-store.md": {"export ": _NO_SERVER, "hitherto ": _NO_SERVER},
     "docs/how-to/see-that-every-event-is-handled.md": {"mypy ": _TYPES, "pyright ": _TYPES},
     "docs/how-to/solve-common-problems.md": {"hitherto ": _NO_SERVER},
