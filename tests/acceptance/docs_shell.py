@@ -44,6 +44,15 @@ STORIES = [
         "run-projections",
     )
 ]  # fmt: skip
+# Of those that show commands without what they print, each after what it builds on.
+TRIED_OUT = [
+    ROOT / f"docs/{page}.md"
+    for page in (
+        "how-to/run-on-postgresql", "how-to/verify-a-store", "how-to/rebuild-snapshots",
+        "how-to/solve-common-problems", "how-to/monitor-a-store", "reference/command-line",
+        "reference/health", "reference/logging",
+    )
+]  # fmt: skip
 
 
 class Reader:

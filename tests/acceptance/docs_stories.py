@@ -1,117 +1,19 @@
 """Pages that tell a story: the code on them is a module, and there is a store of its making."""
 
 import asyncio
-import contextlib
-import importlib
-import io
 import re
-import shlex
-import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any
 
 import apsw
-import pytest
 from tests.acceptance.callers import connected
-from tests.acceptance.docs_blocks import blocks_of, name_of
-from tests.acceptance.docs_shell import Reader, check_same, exchanges
-from tests.acceptance.docs_unrun import CONSOLE
+from tests.acceptance.docs_blocks import ROOT, blocks_of
+from tests.acceptance.docs_listener import Listener, Meanwhile, code_of
 
-from hitherto import ProjectionWorker, Repository, Store, connect
-from hitherto.cli.app import run
+from hitherto import Metadata, ProjectionWorker, Repository, Store
 from hitherto.examples.traffic_fines import Fine, import_fines, sample_lines
-
-Meanwhile: TypeAlias = Mapping[int, Callable[[], object]]
-"""What happens before a console block of the page, by its number from 0."""
-
-
-class Listener(Reader):
-    """A reader who runs `hitherto` in this process, which is fast."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-        super().__init__(folder)
-        self.url = url
-        self.varying: list[tuple[re.Pattern[str], str]] = []  # besides what does on every page
-        self._patch = monkeypatch
-        monkeypatch.chdir(folder)
-        monkeypatch.syspath_prepend(str(folder))
-        monkeypatch.setenv("TTY_COMPATIBLE", "0")
-        monkeypatch.setenv("COLUMNS", self.environment["COLUMNS"])
-        monkeypatch.setenv("DATABASE_URL", url)
-        self.environment["DATABASE_URL"] = url
-        self._status = 0
-
-    def write(self, name: str, code: str) -> Any:
-        """A module, imported anew."""
-        path = self.folder / f"{name.replace('.', '/')}.py"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(code)
-        for each in (name, name.partition(".")[0]):
-            self._patch.setitem(sys.modules, each, ModuleType(each))  # to be forgotten afterwards
-            del sys.modules[each]
-        importlib.invalidate_caches()
-        sys.dont_write_bytecode, before = True, sys.dont_write_bytecode  # may be of one second
-        try:
-            return importlib.import_module(name)
-        finally:
-            sys.dont_write_bytecode = before
-
-    def tell(self, page: Path, meanwhile: Meanwhile) -> None:
-        """Run its commands, and what happens between them; each has to print what is shown."""
-        unrun = CONSOLE.get(name_of(page), {})
-        console = [each for each in blocks_of(page) if each.language == "console"]
-        for number, block in enumerate(console):
-            meanwhile.get(number, lambda: None)()
-            for command, expected in exchanges(block):
-                if not any(map(command.startswith, unrun)):
-                    check_same(block, command, expected, self.run(command), self.varying)
-
-    def run(self, command: str) -> str:
-        """What it prints, errors too."""
-        if command == "echo $?":
-            return f"{self._status}\n"
-        if command.startswith("export "):
-            name, _, value = command.removeprefix("export ").partition("=")
-            self._patch.setenv(name, value)
-        if command.startswith("psql "):
-            command = command.replace("psql", f"psql -X '{self.url}'", 1)
-        if command.startswith("sqlite3 "):
-            _, file, statements = shlex.split(command)
-            with contextlib.closing(apsw.Connection(file)) as connection:
-                connection.execute(statements)
-            return ""
-        if not command.startswith("hitherto ") or re.search(r" [|&]", command):
-            return super().run(command)
-        command, _, file = command.partition(" > ")
-        if command.endswith("--capture run"):
-            command += " --until-caught-up"  # in place of Ctrl-C
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-            self._status = run(shlex.split(command)[1:])
-        if not file:
-            return printed.getvalue()
-        (self.folder / file).write_text(printed.getvalue())
-        return ""
-
-    def fill(self, work: Callable[[Store], Awaitable[object]], **options: Any) -> None:
-        """Do some work with the store."""
-
-        async def filled() -> None:
-            async with connect(self.url, **options) as store:
-                await work(store)
-
-        asyncio.run(filled())
-
-
-def code_of(page: Path, *, but: str = "") -> str:
-    """The Python of a page as one module, without the line that runs it."""
-    blocks = [each.code for each in blocks_of(page) if each.language == "python"]
-    return "\n".join(blocks if not but else [each for each in blocks if but not in each]).replace(
-        "\nasyncio.run(main())\n", "\n"
-    )
 
 
 def an_order_with_a_note(reader: Listener, page: Path) -> Meanwhile:
@@ -209,6 +111,38 @@ def _(payload):
     }
 
 
+def a_shop(reader: Listener) -> None:
+    """Orders and users, of which one has the id 123, and a view that nobody works on."""
+    users = reader.write(
+        "shop.users",
+        """
+from hitherto import Aggregate, Context, Event, Projection, on
+
+class UserCreated(Event):
+    name: str
+
+class User(Aggregate[UserCreated]):
+    def apply(self, event: UserCreated) -> None:
+        pass
+
+class Balances(Projection):
+    @on
+    async def created(self, event: UserCreated, context: Context) -> None:
+        pass
+""",
+    )
+    code = code_of(ROOT / "docs/how-to/erase-a-payload.md")
+    (reader.folder / "shop/orders.py").write_text(code)
+
+    async def fill(store: Store) -> None:
+        user = users.User("user-123")
+        user.record(users.UserCreated(name="Ada"))
+        await Repository(store, users.User).save(user)
+        await ProjectionWorker(store, users.Balances()).catch_up()
+
+    reader.fill(fill)
+
+
 def users_in_a_table(reader: Listener, page: Path) -> Meanwhile:
     """Old programs write it, and new code goes on."""
     users = reader.write("users", code_of(page))
@@ -296,3 +230,45 @@ def _by_hand(reader: Listener, change: str) -> None:
     for _, statement in triggers:
         connection.execute(statement)
     connection.close()
+
+
+def a_parcel(reader: Listener) -> str:
+    """An order that had a parcel packed; the id of the event that tells of that."""
+    shop = reader.write(
+        "shop",
+        "from hitherto import Aggregate, Event\n"
+        + "".join(f"class {name}(Event):\n    pass\n" for name in _PARCEL)
+        + "".join(
+            f"class {name}(Aggregate[{events}]):\n    def apply(self, event): pass\n"
+            for name, events in (
+                ("Order", "OrderPlaced | OrderPaid"),
+                ("Shipping", "ShippingStarted"),
+                ("Parcel", "ParcelPacked | ParcelSent"),
+            )
+        ),
+    )
+    asked = ""
+
+    async def fill(store: Store) -> None:
+        nonlocal asked
+        made: dict[str, Any] = {}
+
+        async def save(kind: Any, id: str, event: str, cause: str | None) -> str:
+            aggregate = made.setdefault(id, kind(id))
+            aggregate.record(getattr(shop, event)())
+            told = Metadata(correlation_id="request-7", causation_id=cause)
+            repository = Repository(store, kind)
+            await repository.save(aggregate, metadata=told)
+            return str((await repository.history(id))[-1].event_id)
+
+        await save(shop.Order, "order-1", "OrderPlaced", None)
+        paid = await save(shop.Order, "order-1", "OrderPaid", "pay-1")
+        await save(shop.Shipping, "Shipping-order-1", "ShippingStarted", paid)
+        asked = await save(shop.Parcel, "parcel-of-order-1", "ParcelPacked", paid)
+        await save(shop.Parcel, "parcel-of-order-1", "ParcelSent", paid)
+
+    reader.fill(fill)
+    return asked
+
+
+_PARCEL = ("OrderPlaced", "OrderPaid", "ShippingStarted", "ParcelPacked", "ParcelSent")

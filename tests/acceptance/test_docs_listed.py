@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 from tests.acceptance.docs_blocks import PAGES, ROOT, Block, blocks_of, name_of
-from tests.acceptance.docs_shell import AFTER_DEMO, STORIES, TUTORIAL
+from tests.acceptance.docs_shell import AFTER_DEMO, STORIES, TRIED_OUT, TUTORIAL
 from tests.acceptance.docs_surrounded import SURROUNDED
 from tests.acceptance.docs_unrun import CONSOLE, PYTHON
 
@@ -28,7 +28,7 @@ _LANGUAGES = {
     "{include}", "{toctree}",
 }  # fmt: skip
 _AWAITING = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST
-_FOLLOWED = {name_of(page) for page in TUTORIAL + AFTER_DEMO + STORIES}
+_FOLLOWED = {name_of(page) for page in TUTORIAL + AFTER_DEMO + STORIES + TRIED_OUT}
 _REFERENCE = ROOT / "docs/reference"
 
 

@@ -2,17 +2,18 @@
 
 import asyncio
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.acceptance.callers import connected
-from tests.acceptance.docs_blocks import ROOT
-from tests.acceptance.docs_shell import STORIES
+from tests.acceptance.docs_blocks import ROOT, blocks_of
+from tests.acceptance.docs_listener import Listener, Meanwhile
+from tests.acceptance.docs_shell import STORIES, TRIED_OUT, check_same, exchanges
 from tests.acceptance.docs_stories import (
-    Listener,
-    Meanwhile,
+    a_parcel,
     a_person,
+    a_shop,
     accounts_that_are_viewed,
     an_order_with_a_note,
     fines_in_chains,
@@ -50,19 +51,53 @@ def test_who_has_the_store_of_a_page_sees_what_it_shows(
     reader.tell(path, story(reader, path))
 
 
-def test_who_moves_from_crud_sees_what_the_page_shows(
-    postgres_url: str, postgres_schema: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_who_asks_why_an_event_is_there_sees_what_the_page_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a database of its own, for the table is in the schema `public`."""
+    """The rest of that page is of the demo's store, see test_docs_followed.py."""
+    reader = Listener(tmp_path, monkeypatch, "sqlite:///shop.db")
+    event_id = a_parcel(reader)
+    console = [
+        each
+        for each in blocks_of(ROOT / "docs/how-to/look-into-a-store.md")
+        if each.language == "console" and each.code.startswith("$ hitherto why ")
+    ]
+    for block in console:
+        ((command, expected),) = exchanges(block)
+        printed = reader.run(f"hitherto why {event_id} --url {reader.url}")
+        check_same(block, command, expected, printed)
+    assert len(console) == 1
+
+
+@pytest.fixture
+def database(postgres_url: str, postgres_schema: str) -> Iterator[str]:
+    """One of its own, for what is in the schema `public`."""
     if shutil.which("psql") is None:
-        pytest.skip("the page asks by psql: apt install postgresql-client")
+        pytest.skip("some pages use psql: apt install postgresql-client")
 
     async def do(statement: str) -> None:
         async with connected(postgres_url) as connection:
             await connection.execute(statement)
 
     asyncio.run(do(f"CREATE DATABASE {postgres_schema}"))
-    reader = Listener(tmp_path, monkeypatch, with_database(postgres_url, postgres_schema))
+    yield with_database(postgres_url, postgres_schema)
+    asyncio.run(do(f"DROP DATABASE {postgres_schema}"))
+
+
+def test_who_moves_from_crud_sees_what_the_page_shows(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What programs write and what new code writes is in step in between."""
+    reader = Listener(tmp_path, monkeypatch, database)
     page = ROOT / "docs/how-to/move-from-crud.md"
     reader.tell(page, users_in_a_table(reader, page))
-    asyncio.run(do(f"DROP DATABASE {postgres_schema}"))
+
+
+def test_commands_whose_output_is_not_shown_end_well(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a store in PostgreSQL, as these pages have it."""
+    reader = Listener(tmp_path, monkeypatch, database)
+    a_shop(reader)
+    for page in TRIED_OUT:
+        reader.try_out(page, {"postgresql://localhost/shop": database})
