@@ -39,7 +39,8 @@ AFTER_DEMO = [ROOT / "docs/how-to/look-into-a-store.md", ROOT / "docs/how-to/mov
 STORIES = [
     ROOT / f"docs/how-to/{page}.md"
     for page in (
-        "archive-closed-aggregates", "check-events-before-a-release", "detect-tampering",
+        "archive-closed-aggregates", "check-events-before-a-release",
+        "compare-two-versions-of-the-code", "detect-tampering",
         "erase-a-payload", "forget-a-person", "move-from-crud",
         "run-projections",
     )

@@ -13,7 +13,7 @@ from tests.acceptance.docs_blocks import ROOT, blocks_of
 from tests.acceptance.docs_listener import Listener, Meanwhile, code_of
 
 from hitherto import Metadata, ProjectionWorker, Repository, Store
-from hitherto.examples.traffic_fines import Fine, import_fines, sample_lines
+from hitherto.examples.traffic_fines import Fine, import_fines, model, sample_lines
 
 
 def an_order_with_a_note(reader: Listener, page: Path) -> Meanwhile:
@@ -230,6 +230,37 @@ def _by_hand(reader: Listener, change: str) -> None:
     for _, statement in triggers:
         connection.execute(statement)
     connection.close()
+
+
+def two_versions(reader: Listener, page: Path) -> Meanwhile:
+    """In the files payments above 100 have a cent more than on `main`; later they are counted."""
+    code = Path(model.__file__).read_text()
+    paid, field = "self.paid += amount\n", "    paid: Decimal = NOTHING\n"
+    assert code.count(paid) == code.count(field) == 1
+    fines = reader.folder / "fines.py"
+    fines.write_text(code)
+    reader.run(
+        "git init -q -b main && git add fines.py"
+        " && git -c user.name=Ada -c user.email=ada@example.com commit -qm first"
+    )
+    fines.write_text(
+        code.replace(paid, "self.paid += amount + (_CENT if amount > 100 else NOTHING)\n")
+    )
+    counted = code.replace(field, f"{field}    payments: int = 0\n").replace(
+        paid, f"{paid}                self.payments += 1\n"
+    )
+    reader.fill(lambda store: import_fines(Repository(store, Fine), sample_lines(), concurrency=1))
+    return {1: lambda: fines.write_text(counted)}
+
+
+def a_changed_file(reader: Listener) -> None:
+    """An export of fines, in which somebody has changed a line."""
+    reader.fill(lambda store: import_fines(Repository(store, Fine), sample_lines()[:1300]))
+    file = reader.folder / "changed.jsonl"
+    reader.run(f"hitherto export {reader.url} --to {file.name}")
+    lines = file.read_text().splitlines(keepends=True)
+    lines[4710] = lines[4710].replace('"2', '"1')
+    file.write_text("".join(lines))
 
 
 def a_parcel(reader: Listener) -> str:

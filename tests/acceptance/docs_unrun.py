@@ -5,7 +5,6 @@ those of `hitherto` are parsed by the command itself.
 """
 
 _BROKER = "needs a broker: test_nats.py and test_redis.py run the same on real ones"
-_DEMO = "needs the store of the page's own story; the same command is run by tests/unit/cli"
 _EXAMPLE = "is the example's own code, as test_docs.py compares; test_services.py runs it"
 _FOR_EVER = "goes on for ever"
 _WORKERS = "shows several machines at work: test_projections_processes.py has them"
@@ -14,6 +13,7 @@ _INSTALL = "installs packages"
 _MADE = "is of a project that `hitherto new` makes, as test_docs.py compares; test_new.py runs it"
 _MAKE = "is a target of the Makefile, or what one runs"
 _NO_SERVER = "reaches a server that only the reader has"
+_STORY = "is run by test_docs_stories.py, with what it needs"
 _TRANSACTION = "is run by test_transactions_page.py"
 _TYPES = "is what tests/typing has both checkers do with the same page"
 
@@ -60,15 +60,14 @@ CONSOLE = {
     "docs/how-to/check-events-before-a-release.md": {
         "hitherto check shop.orders": "is for a repository of git, with a commit to compare with",
     },
-    "docs/how-to/compare-two-versions-of-the-code.md": {"hitherto ": _DEMO},
     "docs/how-to/detect-tampering.md": {"pip install": _INSTALL},
     "docs/how-to/look-into-a-store.md": {
         "hitherto log --follow": _FOR_EVER,
-        "hitherto why": "is run by test_docs_stories.py, with a store of its own story",
-        "hitherto stats postgresql:": _NO_SERVER,
+        "hitherto why": _STORY,
+        "hitherto stats postgresql:": "is of many events; test_looking_postgres.py has few",
     },
     "docs/how-to/move-a-store.md": {
-        "hitherto import changed.jsonl": "needs a file that was changed by hand",
+        "hitherto import changed.jsonl": _STORY,
     },
     "docs/how-to/publish-events.md": {"nats ": _BROKER},
     "docs/how-to/run-on-postgresql.md": {"export ": _NO_SERVER},
@@ -82,7 +81,11 @@ CONSOLE = {
     },
     "docs/how-to/see-that-every-event-is-handled.md": {"mypy ": _TYPES, "pyright ": _TYPES},
     "docs/how-to/start-a-project.md": {"": "is done by test_new.py, but for the container"},
-    "docs/how-to/use-with-django.md": {"python manage.py ": _FOR_EVER},
+    "docs/how-to/use-with-django.md": {
+        "python manage.py hitherto health": "is run by tests/unit/django/test_stores.py",
+        "python manage.py hitherto projections": "is run by test_services.py",
+        "python manage.py hitherto log --follow": _FOR_EVER,
+    },
     "docs/how-to/use-with-fastapi.md": {"curl ": "asks the example, as test_services.py does"},
     "docs/reference/command-line.md": {
         "hitherto demo": "is run by test_docs_followed.py and test_demo_on_postgres.py",

@@ -1,6 +1,7 @@
 """Pages that tell a story print what they show, with a store as it is in the story."""
 
 import asyncio
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from tests.acceptance.docs_blocks import ROOT, blocks_of
 from tests.acceptance.docs_listener import Listener, Meanwhile
 from tests.acceptance.docs_shell import STORIES, TRIED_OUT, check_same, exchanges
 from tests.acceptance.docs_stories import (
+    a_changed_file,
     a_parcel,
     a_person,
     a_shop,
@@ -19,6 +21,7 @@ from tests.acceptance.docs_stories import (
     fines_in_chains,
     orders_of_two_schemas,
     orders_of_years,
+    two_versions,
     users_in_a_table,
 )
 from tests.acceptance.postgres_stores import with_database
@@ -34,6 +37,7 @@ pytestmark = pytest.mark.integration
         ("forget-a-person", "sqlite:///shop.db", a_person),
         ("check-events-before-a-release", "sqlite:///shop.db", orders_of_two_schemas),
         ("run-projections", "sqlite:///shop.db", accounts_that_are_viewed),
+        ("compare-two-versions-of-the-code", "sqlite:///fines.db", two_versions),
         ("detect-tampering", "sqlite:///fines.db", fines_in_chains),
     ],
 )
@@ -51,22 +55,32 @@ def test_who_has_the_store_of_a_page_sees_what_it_shows(
     reader.tell(path, story(reader, path))
 
 
-def test_who_asks_why_an_event_is_there_sees_what_the_page_shows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("page", "begin", "story"),
+    [
+        ("look-into-a-store", "hitherto why", a_parcel),
+        ("move-a-store", "hitherto import changed.jsonl", a_changed_file),
+    ],
+)
+def test_a_command_with_a_store_of_its_own_prints_what_the_page_shows(
+    page: str,
+    begin: str,
+    story: Callable[[Listener], str | None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The rest of that page is of the demo's store, see test_docs_followed.py."""
+    """The rest of these pages is of the demo's store, see test_docs_followed.py."""
     reader = Listener(tmp_path, monkeypatch, "sqlite:///shop.db")
-    event_id = a_parcel(reader)
-    console = [
-        each
-        for each in blocks_of(ROOT / "docs/how-to/look-into-a-store.md")
-        if each.language == "console" and each.code.startswith("$ hitherto why ")
-    ]
-    for block in console:
-        ((command, expected),) = exchanges(block)
-        printed = reader.run(f"hitherto why {event_id} --url {reader.url}")
-        check_same(block, command, expected, printed)
-    assert len(console) == 1
+    event_id = story(reader)
+    ((block, command, expected),) = (
+        (block, command, expected)
+        for block in blocks_of(ROOT / f"docs/how-to/{page}.md")
+        if block.language == "console"
+        for command, expected in exchanges(block)
+        if command.startswith(begin)
+    )
+    asked = re.sub(r"[0-9a-f-]{36}", event_id, command) if event_id else command
+    check_same(block, command, expected, reader.run(asked))
 
 
 @pytest.fixture
