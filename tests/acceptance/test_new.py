@@ -120,7 +120,8 @@ def test_it_serves(kind: str, project: Path, request: pytest.FixtureRequest) -> 
 def make(project: Path, *targets: str, url: str | None = None) -> str:
     """What make printed, which has succeeded."""
     env = {**os.environ, "PYTEST_ADDOPTS": "-p no:cacheprovider", "MYPY_CACHE_DIR": "/dev/null"}
-    env.pop("DATABASE_URL", None)
+    for name in ("DATABASE_URL", "MAKEFLAGS", "MAKELEVEL"):  # the last two: of a make around us
+        env.pop(name, None)
     env |= {"DATABASE_URL": url} if url else {}
     ended = subprocess.run(
         ["make", *targets],

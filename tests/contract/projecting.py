@@ -402,7 +402,7 @@ class ProjectionContract:
     async def test_a_spread_projection_is_shared_by_all_workers(self, store: Store) -> None:
         """Each aggregate by one of them at a time, in order, through comings and goings."""
         seen = [Seen() for _ in range(3)]
-        workers = [ProjectionWorker(store, each, spread=True, lease=0.3) for each in seen]
+        workers = [ProjectionWorker(store, each, spread=True, lease=1.5) for each in seen]
         names = [f"account-{number}" for number in range(20)]
         async with running(workers[0]):
             for name in names:
