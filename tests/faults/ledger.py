@@ -246,9 +246,9 @@ def _differences(what: str, expected: dict[Any, Any], found: dict[Any, Any]) -> 
 
 
 def _totals(expected: dict[str, Sum]) -> dict[Key, Amounts]:
-    totals: dict[Key, dict[str, Any]] = {}
+    totals: dict[Key, Counter[str]] = {}  # They are equal, whether or not a zero is there.
     for each in expected.values():
-        group = totals.setdefault((each.count % 10,), {"accounts": 0, "total": 0})
+        group = totals.setdefault((each.count % 10,), Counter())
         group["accounts"] += 1
         group["total"] += each.total
     return dict(totals)
