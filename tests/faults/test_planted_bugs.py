@@ -263,7 +263,7 @@ async def test_a_server_that_acknowledges_before_its_log_is_written_is_found(
         return cluster
 
     monkeypatch.setattr("tests.faults.rows.server_kills.start_cluster", start_careless)
-    assert some(await _violations("server_kills", 1), "lost: ")
+    assert some(await _violations("server_kills", 4), "lost: ")
 
 
 async def _with_tables(url: str) -> None:
