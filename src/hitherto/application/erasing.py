@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from hitherto.application.forgetting import telling
+from hitherto.application.forgetting import still_told, telling
 from hitherto.application.ports.erasures import Erasure
 from hitherto.application.ports.personal import TextPlace
 from hitherto.application.records import StoredEvent
@@ -117,12 +117,11 @@ async def erase(
             f"version {version} of {id!r} was erased by somebody else at this moment: look at what "
             "is there now, and run it again if need be"
         )
-    left = tuple(await store.backend.personal.find(texts)) if texts else ()
-    views = {each.name for each in left if each.table.startswith("projection_")}
+    left, projections = await still_told(store, texts)
     return Erased(
         erasure=erasure,
         event_type=found.event_type,
-        projections=tuple(sorted(views)),
+        projections=projections,
         left=left,
         unsought=tuple([each for each in names if not sought[each]]),
     )

@@ -97,8 +97,7 @@ async def forget(
         await rebuild()
         snapshots += await _without_snapshots(store, concerned)
     progress("search", 0, None)
-    left = tuple(await store.backend.personal.find(texts)) if texts else ()
-    views = {each.name for each in left if each.table.startswith("projection_")}
+    left, projections = await still_told(store, texts)
     return Forgotten(
         subject=subject,
         keys=shredded,
@@ -107,10 +106,19 @@ async def forget(
         aggregates=tuple(sorted(concerned.aggregates)),
         event_types=tuple(sorted(concerned.event_types)),
         snapshots=snapshots,
-        projections=tuple(sorted(views)),
+        projections=projections,
         left=left,
         searched=bool(texts),
     )
+
+
+async def still_told(
+    store: Store, texts: Sequence[str]
+) -> tuple[tuple[TextPlace, ...], tuple[str, ...]]:
+    """Where in a store one of these texts stands, and which projections are among the places."""
+    left = tuple(await store.backend.personal.find(texts)) if texts else ()
+    views = {each.name for each in left if each.table.startswith("projection_")}
+    return left, tuple(sorted(views))
 
 
 async def _without_snapshots(store: Store, concerned: "_Concerned") -> int:

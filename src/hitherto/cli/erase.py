@@ -14,9 +14,7 @@ from hitherto.application.erasing import erase as erase_fields
 from hitherto.application.ports.erasures import Erasure
 from hitherto.cli.loading import load_one
 from hitherto.cli.options import AsJson, Schema, Url, Yes, who
-from hitherto.cli.printing import print_json, say
-
-_PLACES = 20
+from hitherto.cli.printing import print_json, say, show_left
 
 
 def erase(
@@ -154,10 +152,4 @@ def _tell(console: Console, found: Erased, *, dry_run: bool) -> None:
         if len(found.unsought) < len(erasure.fields):
             say(console, "None of the texts stands in any other table of the store.", "green")
         return
-    say(console, "The texts stand in" + (":" if dry_run else ", still:"), "yellow")
-    for place in found.left[:_PLACES]:
-        say(console, f"  {place.table}: {place.name} {place.key}")
-    if len(found.left) > _PLACES:
-        say(console, f"  … and {len(found.left) - _PLACES:,} more")
-    if found.projections and not dry_run:
-        say(console, f"Rebuild these projections: {', '.join(found.projections)}.", "cyan")
+    show_left(console, found.left, found.projections, dry_run=dry_run)

@@ -13,11 +13,10 @@ from hitherto.application.forgetting import Forgotten
 from hitherto.application.forgetting import forget as forget_subject
 from hitherto.cli.loading import load_projections
 from hitherto.cli.options import AsJson, Schema, Url, Yes
-from hitherto.cli.printing import print_json, say
+from hitherto.cli.printing import MANY, print_json, say, show_left
 from hitherto.cli.progress import bars
 from hitherto.cli.projections.rebuilding import rebuilt
 
-_PLACES = 20
 _ELSEWHERE = (
     "Keys that were never in this store: {:,}. Who has them can still read what they have sealed. "
     "Where they are given by connect(keys=…), call forget() with that store."
@@ -82,9 +81,9 @@ def _tell(console: Console, found: Forgotten, *, dry_run: bool) -> None:
         say(console, f"Snapshots removed: {found.snapshots:,}")
     say(console, f"Events with fields about {found.subject}: {found.events:,}")
     say(console, f"  of types: {', '.join(found.event_types) or 'none'}")
-    say(console, f"  of aggregates: {', '.join(found.aggregates[:_PLACES]) or 'none'}")
-    if len(found.aggregates) > _PLACES:
-        say(console, f"  … and {len(found.aggregates) - _PLACES:,} more")
+    say(console, f"  of aggregates: {', '.join(found.aggregates[:MANY]) or 'none'}")
+    if len(found.aggregates) > MANY:
+        say(console, f"  … and {len(found.aggregates) - MANY:,} more")
     if found.elsewhere:
         say(console, _ELSEWHERE.format(found.elsewhere), "yellow")
     elif not found.events:
@@ -94,14 +93,4 @@ def _tell(console: Console, found: Forgotten, *, dry_run: bool) -> None:
     elif not found.left and not dry_run:
         say(console, "None of the texts stands in any table of the store any more.", "green")
     if found.left:
-        _tell_left(console, found, dry_run=dry_run)
-
-
-def _tell_left(console: Console, found: Forgotten, *, dry_run: bool) -> None:
-    say(console, "The texts stand in" + (":" if dry_run else ", still:"), "yellow")
-    for place in found.left[:_PLACES]:
-        say(console, f"  {place.table}: {place.name} {place.key}")
-    if len(found.left) > _PLACES:
-        say(console, f"  … and {len(found.left) - _PLACES:,} more")
-    if found.projections and not dry_run:
-        say(console, f"Rebuild these projections: {', '.join(found.projections)}.", "cyan")
+        show_left(console, found.left, found.projections, dry_run=dry_run)

@@ -8,6 +8,10 @@ from rich.console import Console
 from rich.text import Text
 
 from hitherto.application.findings import Finding
+from hitherto.application.ports.personal import TextPlace
+
+MANY = 20
+"""The most ids or places that are told one by one."""
 
 _PLACES = 5
 _CONTROLS = {
@@ -32,6 +36,19 @@ def show_findings(console: Console, findings: Sequence[Finding], *, remedies: bo
             say(console, f"  … and {finding.count - _PLACES:,} more")
         if remedies:
             say(console, f"  Remedy: {finding.remedy}.", "cyan")
+
+
+def show_left(
+    console: Console, left: Sequence[TextPlace], projections: Sequence[str], *, dry_run: bool
+) -> None:
+    """Where texts stand that are to go; of many places the first."""
+    say(console, "The texts stand in" + (":" if dry_run else ", still:"), "yellow")
+    for place in left[:MANY]:
+        say(console, f"  {place.table}: {place.name} {place.key}")
+    if len(left) > MANY:
+        say(console, f"  … and {len(left) - MANY:,} more")
+    if projections and not dry_run:
+        say(console, f"Rebuild these projections: {', '.join(projections)}.", "cyan")
 
 
 def say(console: Console, line: str, style: str = "") -> None:
