@@ -413,6 +413,7 @@ class ProjectionContract:
                     await deposit(store, name, 2)
                 await until(lambda: sum(len(each.given) for each in seen) == 40)
                 assert sum(bool(each.given) for each in seen) > 1
+                await store.wait_for(Seen)  # Who leaves before that has it given once more.
             for name in names:
                 await deposit(store, name, 3)
             await until(lambda: sum(len(each.given) for each in seen) == 60)
