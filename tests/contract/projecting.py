@@ -3,7 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, ClassVar
 
 import msgspec
@@ -320,20 +320,17 @@ class ProjectionContract:
     async def test_one_of_a_name_works_at_a_time(self, store: Store) -> None:
         """The other stands by, and takes over when it ends."""
         first, second = Seen(), Seen()
-        one = ProjectionWorker(store, first, lease=1)
-        other = ProjectionWorker(store, second, lease=1)
-        async with running(other):
-            async with running(one):
+        async with AsyncExitStack() as standing_by:
+            async with running(ProjectionWorker(store, first, lease=3)):
                 await until(lambda: _owners(store, "Seen"))
+                idle = running(ProjectionWorker(store, second, lease=3))
+                await standing_by.enter_async_context(idle)
                 for number in range(5):
                     await deposit(store, f"a{number}", 1)
-                await until(lambda: len(first.given) + len(second.given) == 5)
-                assert not (first.given and second.given)
-                working, idle = (one, second) if first.given else (other, first)
-                del idle
-            if working is one:
-                await deposit(store, "b", 1)
-                await until(lambda: len(second.given) == 1)
+                await until(lambda: len(first.given) == 5)
+                assert not second.given
+            await deposit(store, "b", 1)
+            await until(lambda: ("b", 2) in second.given)
 
     async def test_another_takes_over_from_one_that_died(self, store: Store) -> None:
         """When its lease is over; what it had not committed is done again."""
@@ -341,7 +338,7 @@ class ProjectionContract:
         generation = await _abandoned(store, Seen(), lease=0.3)
         seen = Seen()
         async with running(ProjectionWorker(store, seen, lease=0.3)):
-            await until(lambda: len(seen.given) == 3)
+            await until(lambda: len(seen.given) >= 3)
         assert generation.name == "Seen"
 
     async def test_a_worker_that_was_replaced_cannot_write(self, store: Store) -> None:
