@@ -30,7 +30,9 @@ SUITE = (
     "tests/unit/cli/test_verify.py",
     "examples/test_users.py",
 )
-_SUITE_NEEDS = ("asyncpg", "hypothesis", "psutil", "pytest", "pytest-asyncio", "pytest-xdist")
+_SUITE_NEEDS = (
+    "asyncpg", "hypothesis", "psutil", "pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist",
+)  # fmt: skip
 _PLACE = "import hitherto, sys; sys.exit(not hitherto.__file__.startswith(sys.prefix))"
 
 
