@@ -73,10 +73,10 @@ class AggregateVersionConflict(AggregateError):
         self.actual = actual
 
     def __str__(self) -> str:
-        return (
-            f"aggregate {self.aggregate_id!r} is at version {self.actual}, "
-            f"not at the expected {self.expected}: load it again and decide anew"
-        )
+        at = f"at version {self.actual}, not at the expected {self.expected}"
+        if self.actual == self.expected:
+            at = f"at version {self.actual}, which another writer has written"
+        return f"aggregate {self.aggregate_id!r} is {at}: load it again and decide anew"
 
 
 class AggregateNotFound(AggregateError):

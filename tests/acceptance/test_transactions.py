@@ -75,6 +75,17 @@ async def versions(admin: Any, id: str) -> list[int]:
     return [row[0] for row in rows]
 
 
+async def _refused(caller: Caller, accounts: Any, ahead: Account) -> None:
+    """Whatever is done with an account that was rolled back is a conflict."""
+    for use in [accounts.save, *([] if ahead.pending else [accounts.snapshot])]:
+        with pytest.raises(AggregateVersionConflict):
+            await settled(use(ahead))
+    async with caller.transaction() as handed:
+        for save in (accounts.within(handed).save, accounts.within(handed).save_all):
+            with pytest.raises(AggregateVersionConflict):
+                await settled(save(ahead))
+
+
 async def test_what_a_transaction_saves_is_seen_in_it_and_by_others_once_it_is_committed(
     caller: Caller, admin: Any, id: str
 ) -> None:
@@ -119,19 +130,29 @@ async def test_a_rollback_takes_events_and_own_writes_with_it(
     assert await versions(admin, id) == [1]
     assert not await noted(admin, id)
     for ahead in (account, new):
-        async with caller.transaction() as handed:
-            for save in (accounts.within(handed).save, accounts.within(handed).save_all):
-                with pytest.raises(AggregateVersionConflict):
-                    await settled(save(ahead))
-        ahead.record(Deposited(amount=2))
-        with pytest.raises(AggregateVersionConflict):
-            await settled(accounts.save(ahead))
-        async with caller.transaction() as handed:
-            with pytest.raises(AggregateVersionConflict):
-                await settled(accounts.within(handed).save(ahead))
+        await _refused(caller, accounts, ahead)
     await settled(accounts.update(id, deposit(3)))
+    await settled(accounts.save(opened(f"{id}-new")))
+    for ahead in (account, new):  # The version is that of another event now.
+        await _refused(caller, accounts, ahead)
+        ahead.record(Deposited(amount=2))
+        await _refused(caller, accounts, ahead)
     assert (await settled(accounts.load(id))).balance == 3
     assert await versions(admin, id) == [1, 2]
+
+
+async def test_what_was_committed_goes_on(caller: Caller, admin: Any, id: str) -> None:
+    """In the same transaction, in another one, and outside."""
+    accounts, account = caller.repository(Account), opened(id)
+    for _ in range(2):
+        async with caller.transaction() as handed:
+            for _ in range(2):
+                account.record(Deposited(amount=1))
+                await settled(accounts.within(handed).save(account))
+    assert await settled(accounts.snapshot(account))
+    account.record(Deposited(amount=1))
+    await settled(accounts.save(account))
+    assert await versions(admin, id) == [1, 2, 3, 4, 5, 6]
 
 
 async def test_a_conflict_leaves_the_transaction_as_it_was(

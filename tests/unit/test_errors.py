@@ -36,6 +36,10 @@ def test_a_conflict_tells_both_versions_and_the_remedy() -> None:
     assert str(conflict) == (
         "aggregate 'a-1' is at version 5, not at the expected 3: load it again and decide anew"
     )
+    assert str(AggregateVersionConflict("a-1", expected=3, actual=3)) == (
+        "aggregate 'a-1' is at version 3, which another writer has written: load it again and "
+        "decide anew"
+    )
 
 
 def test_what_was_not_found_is_named() -> None:

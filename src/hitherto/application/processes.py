@@ -266,17 +266,16 @@ class _Turn(Generic[P]):
             fired=[each.timer for each in causes if each.timer is not None],
             timers=timers,
         )
-        hooks = self._store.instrumentation
         try:
             await append(self._store, appends, alongside)
         except AggregateVersionConflict as conflict:
             _, aggregate = changed[conflict.aggregate_id]
-            hooks.concurrency_conflict(aggregate.definition.aggregate_type)
+            aggregate_type = aggregate.definition.aggregate_type
+            self._store.instrumentation.concurrency_conflict(aggregate_type)
             raise
         for each in appends:
             repository, aggregate = changed[each.aggregate_id]
-            events = settle(aggregate, each)
-            hooks.events_saved(each.aggregate_type, len(events))
+            events = settle(self._store, aggregate, each)
             await repository._snapshots.after_save(aggregate, events)
 
 

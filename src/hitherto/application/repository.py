@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 
 from hitherto.application.health import Health
 from hitherto.application.records import MAX_VERSION, Stream
-from hitherto.application.saving import append, check_stored, prepare, saving, settle
+from hitherto.application.saving import append, confirm, prepare, saving, settle
 from hitherto.application.snapshots import SnapshotPolicy, Snapshots, every
 from hitherto.application.store import Store
 from hitherto.domain.aggregate import Aggregate
@@ -255,10 +255,12 @@ class Repository(Generic[A]):
         Raises:
             SnapshotNotSupported: The state would not come back as it is.
             InvalidAggregateState: The aggregate has pending events, or none at all.
+            AggregateVersionConflict: It was saved in a transaction that was rolled back.
         """
         self._check_own(aggregate)
         if aggregate.pending or not aggregate.version:
             raise InvalidAggregateState(f"{aggregate!r}: save it before taking a snapshot")
+        await confirm(self.store, [aggregate])
         return await self._snapshots.take(aggregate)
 
     async def health_check(self) -> Health:
@@ -297,7 +299,7 @@ class Repository(Generic[A]):
     ) -> tuple[int | None, ...]:
         changed = {aggregate.id: aggregate for aggregate in aggregates if aggregate._unsaved}
         positions: dict[str, int] = {}
-        await check_stored(self.store, aggregates)
+        await confirm(self.store, aggregates)
         if changed:
             only = next(iter(changed)) if len(changed) == 1 else None
             with self._operation(operation, only), saving(changed.values()):
@@ -318,10 +320,9 @@ class Repository(Generic[A]):
             self._hooks.concurrency_conflict(aggregate_type)
             raise
         events = {
-            each.aggregate_id: settle(aggregates[each.aggregate_id], each) for each in appends
+            each.aggregate_id: settle(self.store, aggregates[each.aggregate_id], each)
+            for each in appends
         }
-        for each in appends:
-            self._hooks.events_saved(each.aggregate_type, len(each.events))
         return dict(zip(aggregates, positions, strict=True)), events
 
     def _operation(self, name: str, id: str | None = None) -> AbstractContextManager[object]:

@@ -108,18 +108,25 @@ async def _append(
     return positions
 
 
-async def check_stored(store: Store, aggregates: Iterable[Aggregate[Any]]) -> None:
-    """In a transaction of the caller's, refuse to pass for saved what another one rolled back.
+async def confirm(store: Store, aggregates: Iterable[Aggregate[Any]]) -> None:
+    """See that what was saved in a transaction of the caller's was not rolled back.
+
+    A version alone does not tell: by now another writer may have written one of that number.
 
     Raises:
-        AggregateVersionConflict: An aggregate is ahead of what is stored.
+        AggregateVersionConflict: An aggregate has events that are not stored.
     """
-    unchanged = [each for each in aggregates if store.outer is not None and not each._unsaved]
-    for each in unchanged:
-        last = await store.backend.read(each.id, limit=1, backward=True)
-        actual = last[0].version if last else 0
-        if actual < each.version:
-            raise AggregateVersionConflict(each.id, each.version, actual)
+    for aggregate in aggregates:
+        if aggregate._unconfirmed is None:
+            continue
+        version, event_id = aggregate._unconfirmed
+        found = await store.sealed.read(aggregate.id, from_version=version, to_version=version)
+        if not found or found[0].event_id != event_id:
+            last = await store.sealed.read(aggregate.id, limit=1, backward=True)
+            actual = last[0].version if last else 0
+            raise AggregateVersionConflict(aggregate.id, aggregate.version, actual)
+        if store.outer is None:
+            aggregate._unconfirmed = None
 
 
 def prepare(
@@ -143,11 +150,14 @@ def prepare(
     return [_append_of(store, aggregate, encoded) for aggregate in aggregates]
 
 
-def settle(aggregate: Aggregate[Any], append: Append) -> list[Any]:
-    """Count the append as saved; returns its events."""
+def settle(store: Store, aggregate: Aggregate[Any], append: Append) -> list[Any]:
+    """Count the append as saved, and tell of it; returns its events."""
     count = len(append.events)
     events = [unsaved.event for unsaved in aggregate._unsaved[:count]]
     aggregate._saved(count)
+    if store.outer is not None:  # Nobody tells how the transaction ends.
+        aggregate._unconfirmed = aggregate.version, append.events[-1].event_id
+    store.instrumentation.events_saved(append.aggregate_type, count)
     return events
 
 

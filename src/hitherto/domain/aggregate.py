@@ -28,7 +28,9 @@ _IMMUTABLE = (
     str, bytes, int, float, complex, bool, type(None), Decimal, UUID, Enum,
     datetime, date, time, timedelta,
 )  # fmt: skip
-_OWN = ("definition", "_id", "_version", "_snapshot_version", "_unsaved", "_saving")
+_OWN = (
+    "definition", "_id", "_version", "_snapshot_version", "_unsaved", "_saving", "_unconfirmed",
+)  # fmt: skip
 
 
 class Unsaved(msgspec.Struct, Generic[E], gc=False):
@@ -107,6 +109,7 @@ class Aggregate(Generic[E]):
         self._snapshot_version = 0
         self._unsaved: list[Unsaved[E]] = []
         self._saving = False
+        self._unconfirmed: tuple[int, UUID] | None = None
         for name, default in self._mutable_defaults.items():
             setattr(self, name, copy.deepcopy(default))
 

@@ -28,7 +28,7 @@ def test_an_append_follows_what_is_saved(store: Store) -> None:
     """It is the aggregate's id, type and version, with an envelope for each pending event."""
     account = Account.open("a-1")
     (append,) = prepare(store, [account], None)
-    settle(account, append)
+    settle(store, account, append)
     account.deposit(1)
     account.deposit(2)
     (append,) = prepare(store, [account], None)
@@ -75,7 +75,7 @@ def test_what_was_recorded_meanwhile_stays_pending(store: Store) -> None:
     account = Account.open("a-1")
     (append,) = prepare(store, [account], None)
     account.deposit(1)
-    assert settle(account, append) == [Opened(owner="Ada")]
+    assert settle(store, account, append) == [Opened(owner="Ada")]
     assert (account.version, len(account.pending)) == (1, 1)
 
 
