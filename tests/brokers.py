@@ -3,7 +3,6 @@
 import atexit
 import contextlib
 import os
-import random
 import shutil
 import socket
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.servers import free_port
 
 # Ends the server when its input ends: on stop(), or when the tests die.
 _KEEPER = '"$@" & read -r _; kill -9 $! 2>/dev/null; wait'
@@ -37,7 +37,7 @@ class Broker:
         if found is None:
             pytest.skip(f"{self.program} is not installed: apt install {self.package}")
         self.directory = Path(tempfile.mkdtemp(prefix=f"hitherto-{self.program}-", dir="/tmp"))
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"{self.scheme}://127.0.0.1:{self.port}"
         self._program = found
         self._keeper: subprocess.Popen[bytes] | None = None
@@ -48,7 +48,8 @@ class Broker:
     def start(self) -> None:
         """Start it, on the port and with the files that it had before."""
         self._keeper = _keep(_KEEPER, self._program, *self.arguments(), log=self.directory / "log")
-        for _ in range(400):
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
             with contextlib.suppress(OSError):
                 if self.answers():
                     return
@@ -171,12 +172,3 @@ def _keep(script: str, *arguments: str, log: Path | None = None) -> "subprocess.
     finally:
         if not isinstance(output, int):
             output.close()
-
-
-def _free_port() -> int:
-    """One that no client is given for its own end, and so stays free while the server is down."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            return port

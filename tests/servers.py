@@ -6,6 +6,7 @@ import importlib.util
 import itertools
 import os
 import pwd
+import random
 import shutil
 import socket
 import subprocess
@@ -102,7 +103,7 @@ class PostgresCluster:
         """Start it, on the port that it had before, and wait until it answers."""
         keep_port = self.port
         for attempt in range(3):  # Somebody else may take a free port first.
-            self.port = keep_port or _free_port()
+            self.port = keep_port or free_port()
             try:
                 self.control("start", "-l", str(self.directory / "log"), "-o", f"-p {self.port}")
             except RuntimeError:
@@ -275,7 +276,7 @@ class PgBouncer:
     ) -> None:
         behind = urlsplit(server)
         user, password = unquote(behind.username or ""), unquote(behind.password or "")
-        self.port = port = port or _free_port()
+        self.port = port = port or free_port()
         credentials, _, _ = behind.netloc.rpartition("@")
         self.url = urlunsplit(behind._replace(netloc=f"{credentials}@127.0.0.1:{port}"))
         self._directory = Path(tempfile.mkdtemp(prefix="hitherto-pgbouncer-", dir="/tmp"))
@@ -314,7 +315,8 @@ class PgBouncer:
         self._keeper.communicate()
 
     def _wait_for(self, port: int) -> None:
-        for _ in range(200):
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                 return
             time.sleep(0.05)
@@ -327,6 +329,15 @@ def pgbouncer_program() -> Path | None:
     """Debian's pgbouncer, where it is installed."""
     found = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     return Path(found) if found else None
+
+
+def free_port() -> int:
+    """One that no client is given for its own end, and so stays free while a server is down."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def new_schema() -> str:
@@ -359,10 +370,3 @@ def _hand_over(directory: Path) -> None:
     if identity:
         owner = f"{identity['user']}:{identity['group']}"
         subprocess.run(["chown", "-R", owner, str(directory)], check=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
