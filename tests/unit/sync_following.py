@@ -67,11 +67,11 @@ def thread(function: Callable[[], Any]) -> Iterator[list[Any]]:
     running = threading.Thread(target=note, daemon=True)
     running.start()
     yield found
-    running.join(10)
+    running.join(60)
     assert not running.is_alive()
 
 
-def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
     """Wait until it holds."""
     end = time.monotonic() + seconds
     while not condition():

@@ -98,7 +98,7 @@ def test_no_error_and_no_log_of_opening_tells_it(
     assert SECRET not in all_logged(caplog.records)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     url=st.sampled_from(
         [

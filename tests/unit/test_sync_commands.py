@@ -241,16 +241,18 @@ class TestInterrupts:
         self, store: Store, counters: Repository[Counter]
     ) -> None:
         """A middleware gave up waiting for it, but nobody can stop it: so it counts as done."""
-        gave_up = threading.Event()
+        begun, gave_up = threading.Event(), threading.Event()
 
         async def impatient(command: object, next: Next) -> Any:
             task = asyncio.ensure_future(next(command))
-            await asyncio.sleep(0.01)
+            while not begun.is_set():
+                await asyncio.sleep(0.001)
             task.cancel()
             gave_up.set()
             return await task
 
         def handler(command: Count) -> None:
+            begun.set()
             gave_up.wait()
             counters.save(Counter.start(command.counter))
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from tests.unit.sync_following import until
 from tests.unit.sync_world import Counted, Counter, Failing, Stuck
 
 import hitherto
@@ -59,8 +60,7 @@ class TestErrors:
                 Repository(store, Counter).save(Counter.start("c-1"))
             except Marked as error:
                 kept = weakref.ref(error)
-            time.sleep(0.05)  # The loop's thread may be leaving the task yet.
-            assert kept() is None
+            until(lambda: kept() is None)  # The loop's thread may be leaving the task yet.
         finally:
             gc.enable()
 

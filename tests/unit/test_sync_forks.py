@@ -137,7 +137,7 @@ class TestForks:
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
     ) -> None:
         """A store whose operation does not end stays open, with a warning; both sides work on."""
-        monkeypatch.setattr(background, "_PATIENCE", 0.1)
+        monkeypatch.setattr(background, "_PATIENCE", 0.4)  # enough to close `idle`
         notes = tmp_path / "notes"
         idle = Store(lambda: hitherto.Store(Spy(notes)))
         backends: list[Stuck] = []
@@ -252,7 +252,7 @@ class TestForksOverSQLite:
                 store.watermark()
                 if child == 0:
                     sys.exit(0)
-                assert time.monotonic() - start < 2
+                assert time.monotonic() - start < 4  # seconds; it would wait for 5
                 assert os.waitpid(child, 0)[1] == 0
             """,
             f"sqlite:///{tmp_path}/forked.db",
@@ -267,15 +267,19 @@ class TestForksOverSQLite:
         counters = Repository(store, Counter)
         counters.save(Counter.start("c-1"))
         reading, writing = os.pipe()
+        told, telling = os.pipe()
 
         def child() -> None:
             os.close(writing)
             counters.save(Counter.start("c-2"))
+            os.write(telling, b"x")
             os.read(reading, 1)
             counters.save(Counter.start("c-3"))
 
         wait = start_child(child)
-        time.sleep(0.3)
+        os.close(telling)
+        assert os.read(told, 1) == b"x"
+        os.close(told)
         store.close()
         run_script(
             f"""

@@ -90,7 +90,7 @@ class TestViews:
         """For the last append of this thread, or a position; not for those of other threads."""
         with thread(lambda: counters.save(Counter.start("c-1"))):
             pass
-        store.wait_for(Counts, timeout=0.05)
+        store.wait_for(Counts)
         with pytest.raises(ProjectionBehind, match="position 1"):
             store.wait_for(Counts, 1, timeout=0.05)
         counters.save(Counter.start("c-2"))

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hitherto import Aggregate, Event, EventSerializationFailed, JsonCodec, Repository
@@ -196,6 +196,7 @@ def test_refusing_text_takes_little_memory(times: int, share: float) -> None:
     assert peak < share * len(text)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.one_of(

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hitherto import Aggregate, Event, EventSerializationFailed
@@ -180,6 +180,7 @@ def stored(event_type: str, schema: int, data: str) -> StoredEvent:
 
 
 @pytest.mark.parametrize("release", RELEASED)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_every_released_version_is_read_as_todays(release: str, data: st.DataObject) -> None:
     """What its own code has stored becomes what it means now, by load and by log alike."""

@@ -37,7 +37,7 @@ def test_the_shell_can_read_it(
     file = tmp_path / "hitherto"
     file.write_text(script(shell, capsys))
     ended = subprocess.run(
-        [program, "-n", str(file)], capture_output=True, text=True, check=False, timeout=20
+        [program, "-n", str(file)], capture_output=True, text=True, check=False, timeout=60
     )
     assert (ended.returncode, ended.stderr) == (0, "")
 
@@ -65,6 +65,6 @@ def test_bash_completes_by_it(
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """
     ended = subprocess.run(
-        ["bash", "-c", asked], capture_output=True, text=True, check=True, timeout=20
+        ["bash", "-c", asked], capture_output=True, text=True, check=True, timeout=60
     )
     assert sorted(each.strip() for each in ended.stdout.splitlines()) == expected

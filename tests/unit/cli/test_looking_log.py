@@ -153,7 +153,7 @@ def test_who_follows_is_told_what_comes_until_ctrl_c(url: str) -> None:
             _save(url, "new-2", "c")
             assert json.loads(process.stdout.readline())["aggregate_id"] == "new-2"
             process.send_signal(signal.SIGINT)
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
             assert (process.stdout.read(), process.stderr.read()) == ("", "")
         finally:
             process.kill()

@@ -107,7 +107,7 @@ def test_a_module_that_asks_for_the_store_of_which_it_is_a_part_is_told(
     with override_settings(HITHERTO={"URL": "memory:", "NEW_ID": "circular_ids.new_id"}):
         asking = threading.Thread(target=ask, daemon=True)
         asking.start()
-        asking.join(5)
+        asking.join(60)
     assert "no module that calls get_store where it begins" in told[0]
 
 

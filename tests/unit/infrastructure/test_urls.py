@@ -1,7 +1,7 @@
 """What may be shown of a URL, and which are refused."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hitherto import ConfigurationError
@@ -44,6 +44,7 @@ def test_user_password_and_query_are_left_out(url: str, shown: str) -> None:
     assert without_password(url) == shown
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     before=st.text(alphabet="ab1:/?#[]@,%&=;. \\'\"é", max_size=4),
     after=st.text(alphabet="ab1:/?#[]@,%&=;. \\'\"é", max_size=4),

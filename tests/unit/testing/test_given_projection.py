@@ -182,7 +182,7 @@ def test_handlers_on_postgresql_are_given_a_connection_to_it(postgres_url: str) 
         finally:
             await connection.close()
 
-    for _ in range(100):
+    for _ in range(1000):
         if not asyncio.run(left()):
             return
         time.sleep(0.02)
