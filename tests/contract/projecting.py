@@ -35,6 +35,7 @@ from hitherto import (
     on,
     projection,
 )
+from hitherto.application import membership
 from hitherto.testing.repository_contract.upcasting import HISTORY, Called, Member, Moved
 from hitherto.testing.repository_contract.upcasting import stored as old_events
 
@@ -151,7 +152,7 @@ async def running(*workers: ProjectionWorker[Any]) -> AsyncGenerator[list[asynci
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
     """Wait until it holds; the condition may be async."""
     async with asyncio.timeout(seconds):
         while True:
@@ -287,6 +288,11 @@ async def _other_event(store: Store) -> None:
 class ProjectionContract:
     """What a worker does with a projection."""
 
+    @pytest.fixture
+    def attentive(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Workers hear soon of what has changed, though their leases outlast a busy machine."""
+        monkeypatch.setattr(membership, "_TICKS", 100)
+
     async def test_each_event_is_handled_once_and_in_order(self, store: Store) -> None:
         """Those that there are, and those that come."""
         await deposit(store, "a", 1, 2)
@@ -396,10 +402,11 @@ class ProjectionContract:
         assert lost[0]
         assert await store.documents(Accounts).get("a") == AccountDocument(owner="ann", balance=3)
 
+    @pytest.mark.usefixtures("attentive")
     async def test_a_spread_projection_is_shared_by_all_workers(self, store: Store) -> None:
         """Each aggregate by one of them at a time, in order, through comings and goings."""
         seen = [Seen() for _ in range(3)]
-        workers = [ProjectionWorker(store, each, spread=True, lease=1.5) for each in seen]
+        workers = [ProjectionWorker(store, each, spread=True, lease=10) for each in seen]
         names = [f"account-{number}" for number in range(20)]
         async with running(workers[0]):
             for name in names:
@@ -667,11 +674,11 @@ class ProjectionContract:
         generation = await checkpoints.prepare(
             "letters", version=1, partitions=64, rebuild=False, setup=lambda *_: None
         )
-        taken = await checkpoints.attend(generation, "slow", lease=0.5, held={})
+        taken = await checkpoints.attend(generation, "slow", lease=60, held={})
         slow = generation.partition_of(names[0])
         rest = {each.partition: each.token for each in taken.leases if each.partition != slow}
         await checkpoints.release(generation, "slow", rest, leave=True)
-        worker = ProjectionWorker(store, Letters(), spread=True, lease=0.2)
+        worker = ProjectionWorker(store, Letters(), spread=True)
         fast = {name for name in names if generation.partition_of(name) != slow}
         async with running(worker):
             await until(lambda: _handled(store, "letters", len(fast)))
@@ -880,10 +887,11 @@ class ProjectionContract:
                 await live(store, refused)
         assert await store.backend.checkpoints.status() == []
 
+    @pytest.mark.usefixtures("attentive")
     async def test_pause_and_resume(self, store: Store) -> None:
         """A paused projection stands still, and goes on when it is told to."""
         seen = Seen()
-        async with running(ProjectionWorker(store, seen, lease=0.15)):
+        async with running(ProjectionWorker(store, seen, lease=10)):
             await until(lambda: _owners(store, "Seen"))
             await store.backend.checkpoints.pause("Seen", paused=True)
             await until(lambda: _nobody_owns(store, "Seen"))

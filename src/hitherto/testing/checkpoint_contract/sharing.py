@@ -109,9 +109,8 @@ class SharingContract:
         """With a higher token, at the checkpoint; the frozen one learns that it has lost."""
         positions = await some_events(backend)
         made = await prepare(backend, partitions=2)
-        held = await hold(backend, made, lease=SHORT)
+        held = await hold(backend, made)
         await backend.checkpoints.begin(made, {1: held[1]})
-        await advance(backend, made, held, positions[1], lease=SHORT, begun=True)
 
         async def taken() -> bool:
             found.append(await attend(backend, made, "two", tokens(found[-1])))
@@ -119,6 +118,8 @@ class SharingContract:
 
         found = [await attend(backend, made, "two")]
         assert found[0].leases == ()
+        await attend(backend, made, held=held, lease=SHORT)
+        await advance(backend, made, held, positions[1], lease=SHORT, begun=True)
         await eventually(taken)
         for lease in found[-1].leases:
             assert lease.token > held[lease.partition]

@@ -62,7 +62,7 @@ class LifecycleContract:
         """At rest nothing waits, and every connection is idle; a closed store has none."""
         await backend.append([append_to("thing-1")])
         usage = backend.usage()
-        async with asyncio.timeout(5):  # What it does beside the append ends soon.
+        async with asyncio.timeout(30):  # What it does beside the append ends soon.
             while usage.pool is not None and usage.pool.idle < usage.pool.size:
                 await asyncio.sleep(0.01)
                 usage = backend.usage()
