@@ -131,10 +131,10 @@ async def test_a_connection_that_breaks_under_a_statement_of_long_effects_is_an_
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The transaction was not idle, however long they have taken."""
-    monkeypatch.setattr(appending, "_PATIENCE", 0.5)
+    monkeypatch.setattr(appending, "_PATIENCE", 0.8)
 
     async def effects(_events: Sequence[StoredEvent], connection: Any) -> None:
-        await connection.execute("SELECT pg_sleep(0.7)")
+        await connection.execute("SELECT pg_sleep(0.9)")
         await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
     with pytest.raises(EventStoreUnavailable) as outage:

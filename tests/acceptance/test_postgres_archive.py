@@ -179,7 +179,7 @@ async def test_appends_that_have_begun_are_waited_for(
         await second.append("another")
         await store.append([an_append("nobody-waits")])
         await first("COMMIT")
-        assert await asyncio.wait_for(moving, 3) == {"a": 2}
+        assert await asyncio.wait_for(moving, 30) == {"a": 2}
         await second("ROLLBACK")
 
 

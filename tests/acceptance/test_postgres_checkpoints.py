@@ -158,9 +158,10 @@ async def test_a_lease_that_has_ended_is_taken_over_with_the_attempts_that_were_
 ) -> None:
     """By the store's clock; before that nobody gets it."""
     generation = await world.made()
-    held = await world.take(generation, lease=1.0)
+    held = await world.take(generation)
     await world.one.checkpoints.begin(generation, held)
     assert await world.take(generation, "two") == {}
+    await world.one.checkpoints.attend(generation, "one", lease=0.3, held=held)
 
     async def taken() -> Any:
         found = await world.other.checkpoints.attend(generation, "two", lease=LEASE, held={})
@@ -230,16 +231,17 @@ async def test_a_frozen_transaction_is_ended_by_the_server(world: World, goes_on
             await change(connection)
 
     first = asyncio.create_task(
-        world.one.checkpoints.advance(step(generation, held, lease=0.3), freeze)
+        world.one.checkpoints.advance(step(generation, held, lease=0.6), freeze)
     )
-    await frozen.wait()
+    async with asyncio.timeout(20):
+        await frozen.wait()
     await world.expire()
     found = await world.other.checkpoints.attend(generation, "two", lease=LEASE, held={})
     (lease,) = found.leases
     async with asyncio.timeout(20):
         await world.other.checkpoints.advance(step(generation, {0: lease.token}), change)
     thawed.set()
-    with pytest.raises(HandlerFailed, match=r"idle for 0\.3 s"):
+    with pytest.raises(HandlerFailed, match=r"idle for 0\.6 s"):
         await first
     assert await world.admin.fetchval(f"SELECT n FROM {world.schema}.effects") == 2
 

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,6 +59,9 @@ def started_pair() -> Iterator[Pair]:
                 "-c", "ALTER SYSTEM SET synchronous_standby_names = '*'",
                 "-c", "SELECT pg_reload_conf()",
             )  # fmt: skip
+            query = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+            while primary.psql(query) != "1":
+                time.sleep(0.01)
             yield Pair(primary, standby)
         finally:
             standby.stop()

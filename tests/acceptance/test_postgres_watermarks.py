@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 import asyncpg
@@ -214,6 +215,7 @@ async def test_what_was_committed_before_it_listens_is_noticed(
 ) -> None:
     """Between its look at the log and LISTEN, when nobody would have told it."""
     may_connect, dedicated = asyncio.Event(), Connections.dedicated
+    has_looked, look = asyncio.Event(), watermarks.Watermarks._look
 
     @asynccontextmanager
     async def slow(self: Connections) -> AsyncIterator[Any]:
@@ -221,19 +223,19 @@ async def test_what_was_committed_before_it_listens_is_noticed(
         async with dedicated(self) as connection:
             yield connection
 
+    async def noted(self: watermarks.Watermarks) -> None:
+        await look(self)
+        has_looked.set()
+
     monkeypatch.setattr(Connections, "dedicated", slow)
+    monkeypatch.setattr(watermarks.Watermarks, "_look", noted)
     async with opened(url, schema) as one, opened(url, schema) as other, waiting(one) as task:
-        await until(lambda: _has_looked(one))
+        await asyncio.wait_for(has_looked.wait(), SOON)
         (position,) = await other.append([an_append("a")])
         await until(lambda: _has_announced(other))
         assert not task.done()
         may_connect.set()
         assert await asyncio.wait_for(task, SOON) == position
-
-
-async def _has_looked(store: PostgresStore) -> bool:
-    use = store.usage().pool
-    return use is not None and use.size > 0 and use.idle == use.size
 
 
 async def _has_announced(store: PostgresStore) -> bool:
@@ -297,7 +299,10 @@ async def test_what_nobody_announces_is_found_by_looking(
 @pytest.mark.usefixtures("never_announced")
 async def test_an_outage_is_waited_for(url: str, schema: str, server: Any) -> None:
     """All connections are cut again and again; who waits is told of nothing but the event."""
-    mine = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+    mine = (
+        "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity "  # until it has ended
+        "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    )
     async with opened(url, schema) as store, waiting(store, server=server) as task:
         for _ in range(5):
             await server.execute(mine)
@@ -424,10 +429,14 @@ async def test_an_announcer_that_cannot_announce_does_not_concern_the_append(
     url: str, schema: str, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor does it keep the store from being closed; once it can, it does."""
+
+    async def blind(_self: watermarks.Watermarks) -> None:
+        """Whoever is woken, is woken by NOTIFY."""
+
+    monkeypatch.setattr(watermarks.Watermarks, "_look", blind)
     async with opened(url, schema) as one, opened(url, schema) as other:
         query = other._announcer._query
         other._announcer._query = "SELECT 1 / 0"
-        monkeypatch.setattr(watermarks, "POLL", NEVER)
         async with waiting(one, server=server) as task:
             await other.append([an_append("a")])
             await asyncio.sleep(0.05)
@@ -544,9 +553,19 @@ async def test_looks_that_fail_again_and_again_become_rare(
     monkeypatch.setattr(watermarks, "POLL", 0.0)
     monkeypatch.setattr(watermarks, "POLL_ALONE", 0.0)
     calls = failing(monkeypatch, watermarks.Watermarks, "_look", float("inf"))
+
+    async def deaf(_self: watermarks.Watermarks) -> None:
+        """To listen would end a pause early."""
+
+    async def four() -> bool:
+        return len(calls) >= 4
+
+    monkeypatch.setattr(watermarks.Watermarks, "_listen", deaf)
     async with opened(url, schema) as store, waiting(store):
-        await asyncio.sleep(0.6)
-    assert 3 <= len(calls) <= 6
+        await until(four)
+    first, second, third = (after - before for before, after in pairwise(calls[:4]))
+    assert first < second < third
+    assert third > 0.3
 
 
 @pytest.mark.usefixtures("no_polls")
@@ -616,4 +635,4 @@ async def test_after_an_outage_it_is_announced_soon(
     async with opened(url, schema) as store:
         await store.append([an_append("a")])
         await until(lambda: _has_announced(store))
-    assert looked_at[0] - failed_at[0] < 1
+    assert looked_at[0] - failed_at[0] < 2.5  # three times that second, if it had counted

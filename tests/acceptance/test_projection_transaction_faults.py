@@ -319,9 +319,7 @@ async def test_a_lock_on_the_views_table_parks_nothing(steps: Steps, store: Stor
     projection.before = "SET LOCAL lock_timeout = '20ms'"
     for name in ("a", "b"):
         await deposit(store, name, 1, 2)
-    worker = ProjectionWorker(
-        store, projection, transactions=steps.ways.transactions, attempts=1, lease=0.3
-    )
+    worker = ProjectionWorker(store, projection, transactions=steps.ways.transactions, attempts=1)
     holder = await AsyncConnection.connect(steps.ways.url)
     async with holder:
         await holder.execute(f"LOCK TABLE {steps.ways.schema}.paid IN SHARE MODE".encode())
@@ -391,11 +389,11 @@ async def test_a_connection_that_breaks_under_a_statement_of_a_slow_handler_is_a
     """Its transaction was not idle."""
 
     async def slow(connection: Any) -> None:
-        await steps.execute(connection, "SELECT pg_sleep(0.7)")
+        await steps.execute(connection, "SELECT pg_sleep(0.9)")
         await work(steps, connection)
 
     with pytest.raises(EventStoreUnavailable) as outage:
-        await steps.advance(slow, lease=0.5)
+        await steps.advance(slow, lease=0.8)
     assert outage.value.transient
     assert await steps.written() == (0, 0)
 
@@ -441,7 +439,7 @@ async def test_a_server_that_is_not_there_is_waited_for(
         async with connect(steps.ways.url, schema=postgres_schema) as store:
             await deposit(store, "a", 1)
             await ProjectionWorker(
-                store, steps.ways.projection, transactions=ThereAtLast(), attempts=1, lease=0.5
+                store, steps.ways.projection, transactions=ThereAtLast(), attempts=1
             ).catch_up()
         assert (ThereAtLast.left, await steps.written()) == ([], (1, 1))
 
@@ -472,6 +470,7 @@ async def test_a_pool_of_psycopgs_that_is_used_up_is_waited_for(
     pool = AsyncConnectionPool(postgres_url, min_size=1, max_size=1, timeout=0.1, open=False)
     async with stepping(by_psycopg, postgres_url, postgres_schema) as steps, pool:
         steps.transactions = PsycopgTransactions(pool.connection, schema=postgres_schema)
+        await pool.wait()
         await steps.advance(None)
         async with pool.connection():
             with pytest.raises(EventStoreUnavailable, match="couldn't get a connection"):
