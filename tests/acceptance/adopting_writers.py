@@ -67,10 +67,14 @@ class Writers:
         self._stopped = asyncio.Event()
 
     async def write(self, seconds: float, *, each: int = 2) -> None:
-        """Write for so long."""
+        """Write for so long, and until either side has written some."""
         tasks = [self._program() for _ in range(each)] + [self._code() for _ in range(each)]
         running = [asyncio.create_task(each) for each in tasks]
         await asyncio.sleep(seconds)
+        while min(self.by_programs, self.by_code) <= 10:
+            if any(each.done() for each in running):
+                break  # It has failed.
+            await asyncio.sleep(0.05)
         self._stopped.set()
         await asyncio.gather(*running)
 

@@ -4,18 +4,17 @@ import difflib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
-from urllib.error import URLError
 from urllib.request import urlopen
 
 from tests.acceptance.docs_blocks import ROOT, Block, blocks_of, name_of
 from tests.acceptance.docs_unrun import CONSOLE
+from tests.servers import free_port
 
 Varying: TypeAlias = Sequence[tuple[re.Pattern[str], str]]
 """Patterns of what differs from run to run, and what it is called instead."""
@@ -71,7 +70,7 @@ class Reader:
         stand_ins: Mapping[str, Callable[["Reader"], None]] | None = None,
     ) -> None:
         self.folder = folder
-        self.port = _free_port()  # in place of 8000
+        self.port = free_port()  # in place of 8000
         self.stand_ins = stand_ins or {}
         self.environment = {
             **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
@@ -127,11 +126,11 @@ class Reader:
                 cwd=self.folder, env=self.environment, text=True, start_new_session=True,
             )
         )  # fmt: skip
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while True:
             try:
                 urlopen(f"http://127.0.0.1:{self.port}/ops/healthz", timeout=5).close()
-            except URLError:
+            except OSError:
                 assert time.monotonic() < end, "no answer"
                 time.sleep(0.05)
             else:
@@ -143,7 +142,7 @@ class Reader:
             process = self._behind.pop()
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(20)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
@@ -172,13 +171,6 @@ def check_same(
     if not re.fullmatch(pattern, "".join(f"{line}\n" for line in found)):
         differ = "\n".join(difflib.unified_diff(wanted, found, "the page", "the run", lineterm=""))
         raise AssertionError(f"{block.where}: $ {command}\n{differ}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _lines(text: str, varying: Varying) -> list[str]:

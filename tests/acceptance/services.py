@@ -5,7 +5,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from tests.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 DJANGO = ROOT / "examples/django_project"
@@ -62,7 +62,7 @@ class Service:
     def __init__(self, kind: str, url: str, directory: Path) -> None:
         self.kind = kind
         self.url = url
-        self.port = _free_port()
+        self.port = free_port()
         self._log = directory / f"{kind}.log"
         folder, *words = (str(word).format(port=self.port) for word in KINDS[kind])
         if words[0] == "manage.py":
@@ -84,7 +84,7 @@ class Service:
 
     def wait_until_ready(self) -> None:
         """Until it answers and reaches its store."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while time.monotonic() < end and self.process.poll() is None:
             with contextlib.suppress(OSError):
                 if self.ask("GET", "/ops/readyz").status == 200:
@@ -108,7 +108,7 @@ class Service:
     def terminate(self) -> None:
         """Ask it to end, and wait."""
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
+        self.process.wait(60)
 
     def end(self) -> None:
         """End it at once."""
@@ -124,10 +124,3 @@ def started(kind: str, url: str, directory: Path) -> Iterator[Service]:
         yield service
     finally:
         service.end()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -329,7 +329,7 @@ async def test_a_program_that_holds_a_row_keeps_only_its_own_change(
             for user_id in ("user-1", "user-2"):
                 await users.update(user_id, lambda user: user.rename("New"))
             running = asyncio.create_task(in_step(mapped))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 query = f"SELECT name FROM {world.table_name} WHERE id = 2"
                 while await world.fetch(query) != [("New",)]:
                     await asyncio.sleep(0.05)

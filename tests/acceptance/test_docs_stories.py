@@ -95,7 +95,7 @@ def database(postgres_url: str, postgres_schema: str) -> Iterator[str]:
 
     asyncio.run(do(f"CREATE DATABASE {postgres_schema}"))
     yield with_database(postgres_url, postgres_schema)
-    asyncio.run(do(f"DROP DATABASE {postgres_schema}"))
+    asyncio.run(do(f"DROP DATABASE {postgres_schema} WITH (FORCE)"))
 
 
 def test_who_moves_from_crud_sees_what_the_page_shows(

@@ -67,7 +67,7 @@ async def test_tables_and_indexes_are_told_with_their_use(
         for _ in range(3):
             await store.read("a")
         relations = (await statistics(store)).relations
-        async with asyncio.timeout(10):  # The server counts with a delay.
+        async with asyncio.timeout(60):  # The server counts with a delay.
             while not any(each.scans for each in relations):
                 await asyncio.sleep(0.2)
                 await connection.execute("SELECT pg_stat_clear_snapshot()")

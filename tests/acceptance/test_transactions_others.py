@@ -93,7 +93,7 @@ async def test_a_consumer_is_given_events_after_the_commit_and_in_order_with_oth
             raise ZeroDivisionError
     assert (await _ids(store, checkpoint))[0] == [f"{id}-5"]
     # Nobody waits for what was rolled back.
-    await settled(caller.store.wait_for("none", timeout=0.5))
+    await settled(caller.store.wait_for("none", timeout=20))
 
 
 async def test_a_follower_is_woken_after_the_commit(
@@ -108,7 +108,7 @@ async def test_a_follower_is_woken_after_the_commit(
         await settled(caller.repository(Account).within(handed).save(opened(id)))
         await asyncio.sleep(0.05)
         assert not following.done()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await following > after
 
 

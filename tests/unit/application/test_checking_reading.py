@@ -281,7 +281,10 @@ def test_what_is_called_breaking_breaks(old: str) -> None:
     """Some value of the old type is refused, loses something, or is another one in Python."""
     drawn: list[Any] = []
 
-    @settings(max_examples=60, deadline=None, derandomize=True, database=None)
+    @settings(
+        max_examples=60, deadline=None, derandomize=True, database=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )  # fmt: skip
     @given(TYPES[old][1])
     def draw(value: Any) -> None:
         drawn.append(value)

@@ -130,6 +130,6 @@ async def _follow(store: MemoryStore, wanted: Wanted, after: int, seen: list[Sto
 
 
 async def _until(condition: Any) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)

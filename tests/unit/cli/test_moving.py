@@ -312,7 +312,7 @@ def test_a_killed_import_goes_on(url: str, capsys: pytest.CaptureFixture[str]) -
     kills = 0
     for number in range(1, 4):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while process.poll() is None and _stored("other.db") < number * 6000:
+        while process.poll() is None and _stored("other.db") < number * 4000:
             time.sleep(0.005)
         if process.poll() is None:
             os.kill(process.pid, signal.SIGKILL)
