@@ -1,7 +1,7 @@
 """The proxy does its harm at the very byte, and nothing before it is lost."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from tests.faults.proxy import Fault, Harm, Link, Proxy, Way
@@ -78,6 +78,13 @@ async def client(proxy: Proxy) -> AsyncIterator[Client]:
     client.writer.close()
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for something that has to come."""
+    async with asyncio.timeout(10):
+        while not holds():
+            await asyncio.sleep(0.001)
+
+
 def armed(proxy: Proxy, way: Way, after: int, harm: Harm) -> Link:
     (link,) = proxy.links
     link.arm(Fault(way=way, after=after, harm=harm))
@@ -128,6 +135,7 @@ async def test_what_is_stalled_goes_on_though_its_sender_has_left(
     """As in a network that comes back."""
     link = armed(proxy, "request", 3, "stall")
     client.writer.write(SENT[:1000])
+    await until(lambda: proxy.struck == [link])
     assert await client.received(0.2) == b""
     client.writer.close()
     assert not echo.gone.is_set()
@@ -142,8 +150,9 @@ async def test_dropped_answers_never_come(proxy: Proxy, client: Client, echo: Ec
     armed(proxy, "answer", 3, "drop")
     for part in (SENT[:10], SENT[10:20]):
         client.writer.write(part)
-    assert await client.received(0.2) == SENT[:3]
-    assert echo.received == b"!" + SENT[:20]
+    await until(lambda: echo.received == b"!" + SENT[:20])
+    assert await client.reader.readexactly(3) == SENT[:3]
+    assert await client.received(0.2) == b""
 
 
 async def test_the_next_connection_is_harmed_from_its_first_byte_on(
