@@ -13,7 +13,7 @@ from tests.faults.workload import Worker, account_ids, folds_equal_snapshots, fo
 
 from hitherto import Store
 
-PATIENCE = 30.0  # seconds for work to go on, or to end
+PATIENCE = 60.0  # seconds for work to go on, or to end
 
 
 class Load:

@@ -22,7 +22,7 @@ from hitherto.errors import AggregateLocked
 from hitherto.infrastructure.postgres.announcing import Announcer
 
 _QUICK = 40
-_PATIENCE = 30.0  # seconds that a save may take, and another one after it
+_PATIENCE = 120.0  # seconds that a save may take, and another one after it
 _TIMEOUT = 0.4  # seconds that a save waits for an answer that is stalled
 _STALLED = 8  # stores whose connections are stalled at once
 _WAYS: tuple[Way, ...] = get_args(Way)

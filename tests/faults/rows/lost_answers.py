@@ -26,7 +26,7 @@ from hitherto.infrastructure.postgres.announcing import Announcer
 _LANES = 10  # rounds at once
 _RIVALS = 3
 _TIMEOUT = 0.4  # seconds that the sender waits for an answer
-_PATIENCE = 30.0  # seconds for all to know how their saves ended
+_PATIENCE = 120.0  # seconds for all to know how their saves ended
 
 # Keeps transactions that have written to an aggregate from committing while it is listed, and
 # tells which they are. A lock would not hold them, for appends do not wait long.

@@ -50,13 +50,14 @@ async def _poisoned(crew: Crew, store: Store, outcome: Outcome) -> None:
     await crew.held_by_others(LEDGER)
     await _save(store)
     deaths = 0
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(_MOST * PATIENCE):  # Each death is followed by a start.
         while not await checkpoints.parked(LEDGER) and deaths <= _MOST:
             for dead in [each for each in crew.members if each.ended == DIED_OF_POISON]:
                 deaths += 1
                 crew.members.remove(dead)
                 await crew.start(LEDGER, *options)
             await asyncio.sleep(_LOOK)
+    deaths += sum(each.ended == DIED_OF_POISON for each in crew.members)  # not yet replaced
     outcome.faults["deaths of a worker"] += deaths
     await _save(store)
     if deaths <= _MOST:

@@ -75,11 +75,13 @@ class _Freezer:
         frozen = await self._crew.start(
             view, at=f"{point}:{self._random.randint(1, 5)}", number=signal.SIGSTOP
         )
-        while not (self._spread or frozen.is_frozen or await self._owns(frozen)):
-            await asyncio.sleep(_LOOK)  # Who comes second would only stand by.
-        other = await self._crew.start(view)
+        other = await self._second(frozen)
         async with asyncio.timeout(PATIENCE):
             while not frozen.is_frozen:
+                if not self._spread and await self._owns(other):
+                    # The first has let its lease lapse, on a busy machine: it is to have it back.
+                    await self._crew.dismiss(other)
+                    other = await self._second(frozen)
                 await asyncio.sleep(_LOOK)
         self._outcome.faults[self._name] += 1
         self.seconds.append(await self._crew.held_by_others(view, [frozen.pid]))
@@ -91,6 +93,12 @@ class _Freezer:
         await self._moves_on(view)
         self._outcome.violations += self._crew.ended_by_themselves()
         await self._crew.dismiss(frozen)
+
+    async def _second(self, first: Member) -> Member:
+        """Another one of the same view; who comes second only stands by, unless they share."""
+        while not (self._spread or first.is_frozen or await self._owns(first)):
+            await asyncio.sleep(_LOOK)
+        return await self._crew.start(first.view)
 
     async def _owns(self, member: Member) -> bool:
         return member.pid in await self._crew.owners(member.view)
