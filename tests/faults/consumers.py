@@ -44,10 +44,16 @@ class Consumed(msgspec.Struct, kw_only=True):
     inverted: int = 0
 
 
-async def consumed(place: Place, random: Random, *, seconds: float) -> Consumed:
-    """Let a subscription, a worker, and workers that come and go consume what a storm writes."""
+async def consumed(place: Place, random: Random, *, seconds: float, faults: int = 0) -> Consumed:
+    """Let a subscription, a worker, and workers that come and go consume what a storm writes.
+
+    Args:
+        place: On PostgreSQL.
+        random: Makes every choice.
+        seconds: How long the storm lasts, at least.
+        faults: How many there are in it, at least.
+    """
     found = Consumed()
-    end = asyncio.get_running_loop().time() + seconds
     async with (
         opened(connect(place.url, **place.settings), found.violations) as store,
         following(store, found.violations) as seen,
@@ -56,7 +62,10 @@ async def consumed(place: Place, random: Random, *, seconds: float) -> Consumed:
     ):
         storm = Storm(place.url, place.settings["schema"], random)
         async with _controls(place) as (plain, xmin):
-            await storm.blow(lambda: asyncio.get_running_loop().time() > end)
+            end = asyncio.get_running_loop().time() + seconds
+            await storm.blow(
+                lambda: asyncio.get_running_loop().time() > end and storm.faults.total() >= faults
+            )
         log = await read_log(store.backend)
         found.violations += await behind(store, [LEDGER, _SHARED])
         found.violations += await unlike(log, seen)

@@ -19,6 +19,9 @@ _CLIENTS = 3  # of them use hitherto; the others are other tools
 _HOLDERS = 2  # who hold transactions open that have nothing to do with the log
 _STREAMS = 4  # of each writer, and as many that all tools share
 _LONG = 1.0  # seconds, at most, for which a transaction is held open
+_LOST = (
+    asyncpg.UniqueViolationError, asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError,
+)  # fmt: skip
 _COLUMNS = (
     "event_id", "event_type", "aggregate_id", "aggregate_type", "event_version", "event_data",
     "occurred_at",
@@ -126,7 +129,7 @@ class _Tool:
             for _ in range(random.randint(1, 3)):
                 await self._append()
                 await asyncio.sleep(random.random() * 0.01)
-        except (asyncpg.UniqueViolationError, asyncpg.LockNotAvailableError):
+        except _LOST:
             await self._session.execute("ROLLBACK")
             self._faults["lost to another writer"] += 1
             self._versions = before

@@ -13,7 +13,7 @@ async def run(run: Run) -> Outcome:
     """For a minute; other projects' readers, beside them, are the control."""
     place = Place("postgresql", shared_server().url(), {"schema": new_schema()})
     seconds = _SECONDS if run.count > _QUICK else 2.0
-    found = await consumed(place, run.random("storm"), seconds=seconds)
+    found = await consumed(place, run.random("storm"), seconds=seconds, faults=run.count)
     outcome = Outcome(faults=found.faults, violations=found.violations)
     outcome.notes.append(
         f"{found.events:,} events in {seconds:g} s; of these a plain reader lost {found.lost:,}, "
