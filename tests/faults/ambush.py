@@ -114,6 +114,8 @@ class Ambush:
         self._admin = admin
         self._number = number
         self._moment = moment
+        self._free = asyncio.Event()
+        self._free.set()
 
     async def around(self, connection: Any, _kind: str, send: Send) -> Any:
         """See `asyncpg_statements`."""
@@ -121,6 +123,7 @@ class Ambush:
             return await send()
         self.seen += 1
         if self.struck or self.seen != self._number:
+            await self._free.wait()  # The lock is for one, and the others would give up soon.
             return await send()
         self.struck = self._moment
         return await self._strike(connection.get_server_pid(), send)
@@ -137,9 +140,17 @@ class Ambush:
             sent = asyncio.ensure_future(send())
             await self._admin.terminate(process)
             return await sent
-        async with self._admin.holding_the_tables():
-            sent = asyncio.ensure_future(send())
-            if not await self._admin.blocked(process, sent):
-                self.struck = "while it ran"
-            await self._admin.terminate(process)
-        return await sent
+        self._free.clear()
+        try:
+            async with self._admin.holding_the_tables():
+                sent = asyncio.ensure_future(send())
+                if not await self._admin.blocked(process, sent):
+                    self.struck = "while it ran"
+                await self._admin.terminate(process)
+        finally:
+            self._free.set()
+        try:
+            return await sent
+        except asyncpg.LockNotAvailableError:  # It gave up first, as where the machine is busy.
+            self.struck = "before it"
+            return await send()

@@ -6,7 +6,7 @@ import time
 from tests.faults.load import Load
 from tests.faults.pair import Pair
 from tests.faults.row import Outcome, Row, Run
-from tests.faults.workload import Account, account_ids, recorded_connect
+from tests.faults.workload import Account, account_ids, pause, recorded_connect
 
 from hitherto import Repository, Store
 from hitherto.errors import EventStoreUnavailable
@@ -78,7 +78,7 @@ async def _misled(run: Run, pair: Pair, client: str) -> list[str]:
 async def _acknowledged(store: Store, id: str) -> str:
     """Save, and save again: what had been written already waits too."""
     accounts = Repository(store, Account)
-    account = (await accounts.load_many([id])).get(id) or Account(id)
+    account = await _loaded(accounts, id)
     account.move(1)
     for told in ("an append", "its repetition"):
         try:
@@ -87,6 +87,15 @@ async def _acknowledged(store: Store, id: str) -> str:
             continue
         return f"{told} to {id!r}"
     return ""
+
+
+async def _loaded(accounts: Repository[Account], id: str) -> Account:
+    """Reading waits for no standby, but a server that has just started may be slow."""
+    while True:
+        try:
+            return (await accounts.load_many([id])).get(id) or Account(id)
+        except EventStoreUnavailable as error:
+            await asyncio.sleep(pause(error))
 
 
 ROW = Row(

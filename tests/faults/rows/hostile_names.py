@@ -221,7 +221,7 @@ async def _opened(
     made = False
     error: Exception | None = None
     try:
-        store = connect(url, connect_timeout=5, timeout=0.5, **settings)
+        store = connect(url, connect_timeout=5, timeout=5, **settings)
         made = True
         async with store:
             await _use(store)
