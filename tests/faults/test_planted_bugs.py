@@ -60,7 +60,7 @@ async def found(backend: Any, directory: Path, *, steps: int = 100) -> list[str]
         Run(seed=1, count=0, directory=directory),
         lambda client: recorded(cast("Backend", backend), directory, client),
     ) as load:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while load.done < steps and not load.violations:
                 await asyncio.sleep(0.01)
         await load.finish(outcome)
@@ -226,7 +226,9 @@ async def test_work_that_does_not_go_on_is_found(
 _CARELESS = """
 from hitherto.infrastructure.sqlite import connections
 from tests.faults.dying import main
+from tests.faults.workload import Worker
 
+Worker._amounts = lambda _: [1] * 20  # so many that each is killed in the midst of a save
 connections._written = lambda connection, work, **_: work(connection)
 main()
 """
@@ -298,6 +300,7 @@ async def test_a_full_disk_that_is_kept_quiet_is_found(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(SqliteStore, "append", quiet)
     monkeypatch.setattr("tests.faults.rows.disk_full._PATIENCE", 1.0)
+    monkeypatch.setattr("tests.faults.rows.disk_full._STORE", {})  # A slow disk tells nobody.
     violations = await _violations("disk_full", 1)
     assert some(violations, "is full, and nobody was told")
     assert some(violations, "lost: ")

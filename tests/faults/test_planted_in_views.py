@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.faults import crew
 from tests.faults.registry import execute, row
-from tests.faults.rows import worker_freezes
+from tests.faults.rows import worker_freezes, worker_kills
 
 from hitherto.infrastructure.postgres import schema as postgres_schema
 from hitherto.infrastructure.sql import named_queries
@@ -32,16 +32,20 @@ def plant(owner, name, bug):
 
 
 class Program:
-    """Plants a bug in the workers' processes."""
+    """Plants a bug in the workers' processes.
+
+    Attributes:
+        path: Of what they run.
+    """
 
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._path = directory / "careless.py"
+        self.path = directory / "careless.py"
         self._monkeypatch = monkeypatch
 
     def __call__(self, bug: str) -> None:
-        self._path.write_text(f"{_BEGIN}{bug}\nmain()\n")
+        self.path.write_text(f"{_BEGIN}{bug}\nmain()\n")
         self._monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-        self._monkeypatch.setattr(crew, "_PROGRAM", (str(self._path),))
+        self._monkeypatch.setattr(crew, "_PROGRAM", (str(self.path),))
 
 
 @pytest.fixture
@@ -78,6 +82,8 @@ async def test_a_checkpoint_without_a_fencing_token_is_found(
 
 _APART = """
 def die(where):
+    if not os.path.exists(f"{__file__}.{where}.manned"):
+        return
     with open(f"{__file__}.{where}", "ab") as deaths:
         if deaths.tell() < 2:
             deaths.write(b"x")
@@ -103,9 +109,18 @@ plant(ledger.SqliteLedger, "handle", handle_apart)
 """
 
 
-async def test_a_checkpoint_that_is_committed_after_the_effects_is_found(plant: Program) -> None:
+async def test_a_checkpoint_that_is_committed_after_the_effects_is_found(
+    plant: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a worker has done that dies in between is done again."""
     plant(_APART)
+    man = worker_kills._Killer.man
+
+    async def then_let_them_die(killer: Any) -> None:
+        await man(killer)  # It waits to see workers of every view alive.
+        plant.path.with_name(f"{plant.path.name}.{killer._crew._place.name}.manned").touch()
+
+    monkeypatch.setattr(worker_kills._Killer, "man", then_let_them_die)
     found = await violations("worker_kills", 2)
     assert some(found, "postgresql", "twice: event")
     assert some(found, "sqlite", "twice: event")
