@@ -184,11 +184,25 @@ def test_a_paused_projection_is_not_rebuilt(capsys: pytest.CaptureFixture[str]) 
     assert "hitherto projections resume Steps" in refused(capsys, "rebuild", STEPS)
 
 
+def test_a_rebuild_may_be_broken_off_before_it_has_begun(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Then there is nothing to go on with, and nothing to complain of."""
+
+    async def stopped(*_: object, **__: object) -> str:
+        return "stopped"
+
+    monkeypatch.setattr("hitherto.cli.projections.rebuilding.work", stopped)
+    assert projections("rebuild", STEPS) == 1
+    assert "broken off at position 0" in capsys.readouterr().out
+
+
 def test_a_bar_is_shown_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the rate and the time that is left, on stderr, so that the result can be piped."""
-    monkeypatch.setattr("hitherto.cli.projections.rebuilding._LOOKS_EVERY", 0.05)
+    # So it first looks before there is anything.
+    monkeypatch.setattr("hitherto.cli.projections.rebuilding._LOOKS_EVERY", 0.001)
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("PAUSE", "0.01")

@@ -32,7 +32,7 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         projection: Its name.
         version: Of its code.
-        generation: The new one's number.
+        generation: The newest one's number; 0 where none was begun.
         in_place: Whether it is the one that is read now.
         position: Up to where it has handled the log.
         events: Events that were handled this time.
@@ -124,11 +124,11 @@ async def rebuilt(
         newest = await _newest(store, projection.name)
         return Rebuilt(
             projection=projection.name,
-            version=newest.version,
-            generation=newest.generation,
+            version=projection.version,
+            generation=newest.generation if newest else 0,
             in_place=ending == "done",
-            position=newest.position,
-            events=newest.handled - _handled_before(before, newest.generation),
+            position=newest.position if newest else 0,
+            events=_handled(newest, before) if newest else 0,
             seconds=seconds,
         )
 
@@ -140,18 +140,23 @@ async def _show(store: Store, name: str, tell: Progress) -> None:
         await asyncio.sleep(_LOOKS_EVERY)
         with suppress(EventStoreUnavailable):
             found = await _newest(store, name)
+            if found is None:
+                continue
             if found.position >= total:  # The bar measures anew where the total changes.
                 total = found.position + found.lag_events
             tell(name, found.position, total)
 
 
-async def _newest(store: Store, name: str) -> ProjectionStatus:
+async def _newest(store: Store, name: str) -> ProjectionStatus | None:
+    """There is none until the first has been begun."""
     found = await store.backend.checkpoints.status(name)
-    return max(found, key=lambda each: each.generation)
+    return max(found, key=lambda each: each.generation, default=None)
 
 
-def _handled_before(before: Sequence[ProjectionStatus], generation: int) -> int:
-    return sum(each.handled for each in before if each.generation == generation)
+def _handled(newest: ProjectionStatus, before: Sequence[ProjectionStatus]) -> int:
+    """Events since then."""
+    own = [each for each in before if each.generation == newest.generation]
+    return newest.handled - sum(each.handled for each in own)
 
 
 def _tell(console: Console, found: Rebuilt) -> None:
