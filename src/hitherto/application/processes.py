@@ -12,7 +12,7 @@ from hitherto.application.codec import decoded_metadata
 from hitherto.application.commands import CommandBus, Target
 from hitherto.application.projection import Batch, Projection, Recorded
 from hitherto.application.repository import Repository
-from hitherto.application.saving import append, prepare, settle
+from hitherto.application.saving import append_decided, prepare, settle
 from hitherto.application.selection import Selection
 from hitherto.application.store import Store, utc_now
 from hitherto.application.timers import DueTimers, told
@@ -266,13 +266,7 @@ class _Turn(Generic[P]):
             fired=[each.timer for each in causes if each.timer is not None],
             timers=timers,
         )
-        try:
-            await append(self._store, appends, alongside)
-        except AggregateVersionConflict as conflict:
-            _, aggregate = changed[conflict.aggregate_id]
-            aggregate_type = aggregate.definition.aggregate_type
-            self._store.instrumentation.concurrency_conflict(aggregate_type)
-            raise
+        await append_decided(self._store, appends, alongside)
         for each in appends:
             repository, aggregate = changed[each.aggregate_id]
             events = settle(self._store, aggregate, each)

@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 
 from hitherto.application.health import Health
 from hitherto.application.records import MAX_VERSION, Stream
-from hitherto.application.saving import append, confirm, prepare, saving, settle
+from hitherto.application.saving import append_decided, confirm, prepare, saving, settle
 from hitherto.application.snapshots import SnapshotPolicy, Snapshots, every
 from hitherto.application.store import Store
 from hitherto.domain.aggregate import Aggregate
@@ -313,12 +313,7 @@ class Repository(Generic[A]):
         self, aggregates: Mapping[str, Aggregate[Any]], metadata: Metadata | None
     ) -> tuple[dict[str, int], dict[str, list[Any]]]:
         appends = prepare(self.store, aggregates.values(), metadata)
-        try:
-            positions = await append(self.store, appends)
-        except AggregateVersionConflict as conflict:
-            aggregate_type = aggregates[conflict.aggregate_id].definition.aggregate_type
-            self._hooks.concurrency_conflict(aggregate_type)
-            raise
+        positions = await append_decided(self.store, appends)
         events = {
             each.aggregate_id: settle(self.store, aggregates[each.aggregate_id], each)
             for each in appends

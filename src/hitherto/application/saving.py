@@ -69,6 +69,18 @@ def marking(store: Store, alongside: Alongside) -> Generator[Mark]:
         mark.store = None  # A task that was begun inside may go on after it.
 
 
+async def append_decided(
+    store: Store, appends: Sequence[Append], alongside: Alongside | None = None
+) -> tuple[int, ...]:
+    """`append` what aggregates have decided, so that a conflict is told as one."""
+    try:
+        return await append(store, appends, alongside)
+    except AggregateVersionConflict as conflict:
+        kinds = {each.aggregate_id: each.aggregate_type for each in appends}
+        store.instrumentation.concurrency_conflict(kinds[conflict.aggregate_id])
+        raise
+
+
 async def append(
     store: Store, appends: Sequence[Append], alongside: Alongside | None = None
 ) -> tuple[int, ...]:
