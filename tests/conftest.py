@@ -44,10 +44,12 @@ async def _drop_schemas(url: str) -> None:
 
     connection = await asyncpg.connect(url)
     try:
-        names = await connection.fetch(
-            "SELECT nspname FROM pg_namespace WHERE nspname LIKE $1", f"{SCHEMA_PREFIX}\\_%"
+        drops = await connection.fetch(
+            "SELECT format('DROP SCHEMA %I CASCADE', nspname) FROM pg_namespace "
+            "WHERE nspname LIKE $1",
+            f"{SCHEMA_PREFIX}\\_%",
         )
-        for (name,) in names:
-            await connection.execute(f'DROP SCHEMA "{name}" CASCADE')
+        for (drop,) in drops:
+            await connection.execute(drop)
     finally:
         await connection.close()

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from tests.acceptance.turns import Turns, counted_turns
 from tests.unit.domain.account import Account, Opened
 
 from hitherto import Repository, Store
+from hitherto.application.alongside import Alongside
 from hitherto.infrastructure.postgres import PostgresStore
 from hitherto.infrastructure.postgres.announcing import Announcer
 
@@ -204,6 +206,17 @@ async def test_an_append_touches_no_more_pages_in_a_large_log(filled: PostgresSt
         ]  # fmt: skip
         touched = await pages(connection, filled._sql["append_events"], batch)
     assert touched < 60 * 100
+
+
+async def test_no_more_marks_are_forgotten_than_asked_for(filled: PostgresStore) -> None:
+    """Whatever the plan: one for a table without statistics looks for them again and again."""
+    marks = Alongside(scope="orders", handled=[f"m{number}" for number in range(120)])
+    await filled.append([an_append("a")], alongside=marks)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    async with filled._connections.session() as connection:
+        query = filled._sql["forget_handled"]
+        assert await connection.fetchval(query, "orders", later, 100) == 100
+        assert await connection.fetchval(query, "orders", later, 100) == 20
 
 
 async def plan(connection: Any, query: str, arguments: list[Any]) -> list[dict[str, Any]]:

@@ -298,14 +298,15 @@ async def test_what_nobody_announces_is_found_by_looking(
 
 @pytest.mark.usefixtures("never_announced")
 async def test_an_outage_is_waited_for(url: str, schema: str, server: Any) -> None:
-    """All connections are cut again and again; who waits is told of nothing but the event."""
-    mine = (
+    """All its connections are cut again and again; who waits is told of nothing but the event."""
+    cut = (
         "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity "  # until it has ended
-        "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        "WHERE application_name = $1"
     )
-    async with opened(url, schema) as store, waiting(store, server=server) as task:
+    named = f"{url}{'&' if '?' in url else '?'}application_name={schema}"
+    async with opened(named, schema) as store, waiting(store, server=server) as task:
         for _ in range(5):
-            await server.execute(mine)
+            assert await server.fetch(cut, schema)
             await asyncio.sleep(0.05)
         await store.append([an_append("a")])
         assert await asyncio.wait_for(task, SOON) == 1

@@ -216,13 +216,14 @@ CROSS JOIN LATERAL (
 ) AS found
 
 -- name: forget_handled
--- So many at most ($3), that nobody else is dropping.
+-- So many at most ($3), that nobody else is dropping. An array is made once, whatever the plan; a
+-- nested loop would look anew for each mark, and find the next ones.
 WITH forgotten AS (
-    DELETE FROM {schema}.handled_messages AS marked
-    USING (SELECT message_id FROM {schema}.handled_messages
-           WHERE scope = $1 AND handled_at < $2 ORDER BY handled_at LIMIT $3
-           FOR UPDATE SKIP LOCKED) AS old
-    WHERE marked.scope = $1 AND marked.message_id = old.message_id RETURNING 1
+    DELETE FROM {schema}.handled_messages WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM {schema}.handled_messages
+        WHERE scope = $1 AND handled_at < $2 ORDER BY handled_at LIMIT $3
+        FOR UPDATE SKIP LOCKED
+    )) RETURNING 1
 )
 SELECT count(*) FROM forgotten
 
