@@ -22,7 +22,14 @@ class Checkpoints(Protocol):
     """
 
     async def prepare(
-        self, name: str, *, version: int, partitions: int, rebuild: bool, setup: Change
+        self,
+        name: str,
+        *,
+        version: int,
+        partitions: int,
+        rebuild: bool,
+        setup: Change,
+        after: int = 0,
     ) -> Generation:
         """The generation that code of this version is to work on; made if there is none.
 
@@ -37,6 +44,8 @@ class Checkpoints(Protocol):
             rebuild: Fill one beside the active one, though that has this version.
             setup: Is called in the transaction that makes one, with the generation that it
                 retires, if any.
+            after: Of the first generation: it begins behind the last event up to this position,
+                up to which every append has ended.
 
         Raises:
             ProjectionSuperseded: A higher version is active, or is being filled.

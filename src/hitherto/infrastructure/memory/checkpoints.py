@@ -52,7 +52,14 @@ class MemoryCheckpoints:
         self._numbers: dict[str, int] = {}
 
     async def prepare(
-        self, name: str, *, version: int, partitions: int, rebuild: bool, setup: Change
+        self,
+        name: str,
+        *,
+        version: int,
+        partitions: int,
+        rebuild: bool,
+        setup: Change,
+        after: int = 0,
     ) -> Generation:
         """See `Checkpoints.prepare`."""
         async with self._writing.lock():
@@ -67,7 +74,7 @@ class MemoryCheckpoints:
                 state="filling" if active else "active",
                 partitions=partitions,
             )
-            await self._make(made, setup, filling)
+            await self._make(made, setup, filling, after=0 if active else after)
             return made
 
     async def take_inline(self, name: str, *, version: int, setup: Change) -> bool:
@@ -83,7 +90,7 @@ class MemoryCheckpoints:
                 return False
             if version < view.generation.version:
                 raise superseded(version, view.generation)
-            if version > view.generation.version or self._reached(view) < len(self._log):
+            if version > view.generation.version or view.reached(self._log) < len(self._log):
                 return False
             if not view.inline:
                 view.inline = True
@@ -176,10 +183,10 @@ class MemoryCheckpoints:
             new, old = self._view(generation), self._current(generation.name, "active")
             if new is None or old is None or new is old:
                 return False
-            if not new.may_replace(self._reached(old), side_effects=side_effects):
+            if not new.may_replace(old.reached(self._log), side_effects=side_effects):
                 return False
             await run(repr(generation.name), partial(finish, None, new.generation, old.generation))
-            reached = self._reached(old)
+            reached = old.reached(self._log)
             if not new.may_replace(reached, side_effects=side_effects):
                 return False  # Workers went on while it was awaited.
             del self._views[generation.name][old.generation.number]
@@ -215,7 +222,7 @@ class MemoryCheckpoints:
         """See `Checkpoints.status`."""
         names = sorted(self._views) if name is None else [name]
         return [
-            self._status(view)
+            view.status(self._log)
             for each in names
             for _, view in sorted(self._views.get(each, {}).items())
         ]
@@ -223,7 +230,7 @@ class MemoryCheckpoints:
     async def position(self, name: str) -> int | None:
         """See `Checkpoints.position`."""
         view = self._current(name, "active")
-        return None if view is None else self._reached(view)
+        return None if view is None else view.reached(self._log)
 
     async def parked(self, name: str, generation: int | None = None) -> Sequence[ParkedEvent]:
         """See `Checkpoints.parked`."""
@@ -290,17 +297,16 @@ class MemoryCheckpoints:
         view = self._current(name, state)
         return None if view is None else view.generation
 
-    async def _make(self, made: Generation, setup: Change, old: Generation | None) -> None:
+    async def _make(
+        self, made: Generation, setup: Change, old: Generation | None, *, after: int = 0
+    ) -> None:
         await run(repr(made.name), partial(setup, None, made, old))
         self._numbers[made.name] = made.number
         views = self._views.setdefault(made.name, {})
         if old is not None:
             del views[old.number]
-        views[made.number] = View(made, [Partition() for _ in range(made.partitions)])
-
-    def _reached(self, view: View) -> int:
-        """Up to where its view is complete; what appends run is never behind."""
-        return len(self._log) if view.inline else view.position()
+        begin = min(after, len(self._log)), self._event_id(min(after, len(self._log)))
+        views[made.number] = View(made, [Partition(*begin) for _ in range(made.partitions)])
 
     def _held(self, generation: Generation, held: Mapping[int, int]) -> View:
         view = self._view(generation)
@@ -326,24 +332,4 @@ class MemoryCheckpoints:
             attempts=partition.attempts,
             silent_until=partition.silent_until,
             intact=not position or (event_id is not None and event_id == self._event_id(position)),
-        )
-
-    def _status(self, view: View) -> ProjectionStatus:
-        generation, position, now = view.generation, self._reached(view), time.time()
-        behind = self._log[position] if position < len(self._log) else None
-        moved = [each.updated_at for each in view.partitions if each.updated_at is not None]
-        return ProjectionStatus(
-            name=generation.name,
-            generation=generation.number,
-            version=generation.version,
-            state=generation.state,
-            paused=view.paused,
-            partitions=generation.partitions,
-            position=position,
-            handled=sum(each.handled for each in view.partitions),
-            lag_events=max(len(self._log) - position, 0),
-            lag_seconds=max(now - behind.stored_at.timestamp(), 0.0) if behind else 0.0,
-            parked=len(view.parked),
-            owners=view.owners(now),
-            updated_at=max(moved, default=None),
         )

@@ -1,13 +1,20 @@
 """What is kept of a projection: partitions, workers, parked events and documents."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
-from hitherto.application.checkpoints import Document, Generation, ParkedEvent, Progress
+from hitherto.application.checkpoints import (
+    Document,
+    Generation,
+    ParkedEvent,
+    Progress,
+    ProjectionStatus,
+)
 from hitherto.application.ports.personal import TextPlace
+from hitherto.application.records import StoredEvent
 
 
 @dataclass(slots=True)
@@ -44,6 +51,31 @@ class View:
     def position(self) -> int:
         """The lowest checkpoint."""
         return min(each.position for each in self.partitions)
+
+    def reached(self, log: Sequence[StoredEvent]) -> int:
+        """Up to where it is complete; what appends run is never behind."""
+        return len(log) if self.inline else self.position()
+
+    def status(self, log: Sequence[StoredEvent]) -> ProjectionStatus:
+        """How far it has come in the log."""
+        generation, position, now = self.generation, self.reached(log), time.time()
+        behind = log[position] if position < len(log) else None
+        moved = [each.updated_at for each in self.partitions if each.updated_at is not None]
+        return ProjectionStatus(
+            name=generation.name,
+            generation=generation.number,
+            version=generation.version,
+            state=generation.state,
+            paused=self.paused,
+            partitions=generation.partitions,
+            position=position,
+            handled=sum(each.handled for each in self.partitions),
+            lag_events=max(len(log) - position, 0),
+            lag_seconds=max(now - behind.stored_at.timestamp(), 0.0) if behind else 0.0,
+            parked=len(self.parked),
+            owners=self.owners(now),
+            updated_at=max(moved, default=None),
+        )
 
     def texts(self) -> Iterator[tuple[TextPlace, str]]:
         """Its documents and errors, each with its place."""

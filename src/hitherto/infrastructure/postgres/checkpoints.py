@@ -53,7 +53,14 @@ class PostgresCheckpoints:
             self._sql[f"find_documents_{direction}"] = query
 
     async def prepare(
-        self, name: str, *, version: int, partitions: int, rebuild: bool, setup: Change
+        self,
+        name: str,
+        *,
+        version: int,
+        partitions: int,
+        rebuild: bool,
+        setup: Change,
+        after: int = 0,
     ) -> Generation:
         """See `Checkpoints.prepare`."""
 
@@ -66,8 +73,10 @@ class PostgresCheckpoints:
                     return found
                 if filling is not None:
                     await self._retire(connection, filling)
-                state = "active" if active is None else "filling"
-                row = (name, version, state, partitions)
+                begin = (
+                    ("active", partitions, after) if active is None else ("filling", partitions, 0)
+                )
+                row = (name, version, *begin)
                 return await self._make(borrowed, row, setup, filling)
 
         return await once_more(prepared)
@@ -85,7 +94,7 @@ class PostgresCheckpoints:
                 if active is None:
                     if appending or end:
                         return False
-                    row = (name, version, "active", 1)
+                    row = (name, version, "active", 1, 0)
                     active = await self._make(borrowed, row, setup, None)
                 if version < active.version:
                     raise superseded(version, active)
@@ -268,11 +277,11 @@ class PostgresCheckpoints:
     async def _make(
         self,
         borrowed: Lent,
-        row: tuple[str, int, str, int],
+        row: tuple[str, int, str, int, int],
         setup: Change,
         old: Generation | None,
     ) -> Generation:
-        """A new generation with this name, version, state and number of partitions."""
+        """One with this name, version, state, number of partitions, and what it begins after."""
         query = self._sql["make_generation"]
         made = _generation(await borrowed.connection.fetchrow(query, *row))
         await borrowed.run(lambda lent_to: setup(lent_to, made, old))

@@ -15,15 +15,18 @@ SELECT name, generation, version, state, partitions::int
 FROM {schema}.projection_generations WHERE name = $1 AND state <> 'retired' ORDER BY state
 
 -- name: make_generation
--- With a checkpoint for each partition.
+-- With a checkpoint for each partition, at the last event up to $5.
 WITH made AS (
     INSERT INTO {schema}.projection_generations (name, generation, version, state, partitions)
     SELECT $1::text, coalesce(max(generation), 0) + 1, $2::int, $3::text, $4::int
     FROM {schema}.projection_generations WHERE name = $1
     RETURNING name, generation, version, state, partitions
 ), checkpoints AS (
-    INSERT INTO {schema}.projection_checkpoints (name, generation, partition)
-    SELECT name, generation, number FROM made, generate_series(0, $4 - 1) AS number
+    INSERT INTO {schema}.projection_checkpoints (name, generation, partition, position, event_id)
+    SELECT name, generation, number, coalesce(last.global_position, 0), last.event_id
+    FROM made CROSS JOIN generate_series(0, $4 - 1) AS number
+    LEFT JOIN (SELECT global_position, event_id FROM {schema}.event_store_and_archive
+               WHERE global_position <= $5 ORDER BY global_position DESC LIMIT 1) AS last ON true
 )
 SELECT name, generation, version, state, partitions::int FROM made
 

@@ -35,7 +35,14 @@ class SqliteCheckpoints:
         self._read = connections.read
 
     async def prepare(
-        self, name: str, *, version: int, partitions: int, rebuild: bool, setup: Change
+        self,
+        name: str,
+        *,
+        version: int,
+        partitions: int,
+        rebuild: bool,
+        setup: Change,
+        after: int = 0,
     ) -> Generation:
         """See `Checkpoints.prepare`."""
         return await self._write(
@@ -46,6 +53,7 @@ class SqliteCheckpoints:
                 partitions=partitions,
                 rebuild=rebuild,
                 setup=setup,
+                after=after,
             )
         )
 

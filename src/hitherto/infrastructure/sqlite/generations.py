@@ -34,6 +34,7 @@ def prepare(
     partitions: int,
     rebuild: bool,
     setup: Change,
+    after: int,
 ) -> Generation:
     """See `Checkpoints.prepare`."""
     found = current(connection, name)
@@ -48,7 +49,7 @@ def prepare(
         state="filling" if active else "active",
         partitions=partitions,
     )
-    _make(connection, made, setup, filling)
+    _make(connection, made, setup, filling, after=0 if active else after)
     return made
 
 
@@ -117,13 +118,19 @@ def pause(connection: apsw.Connection, name: str, *, paused: bool) -> bool:
 
 
 def _make(
-    connection: apsw.Connection, made: Generation, setup: Change, old: Generation | None
+    connection: apsw.Connection,
+    made: Generation,
+    setup: Change,
+    old: Generation | None,
+    *,
+    after: int = 0,
 ) -> None:
     if old is not None:
         _retire(connection, old)
     name, number = made.name, made.number
     connection.execute(_SQL["make"], (name, number, made.version, made.state, made.partitions))
-    rows = [(name, number, partition) for partition in range(made.partitions)]
+    begin = select(connection, _SQL["last_up_to"], (after,)) or [(0, None)]
+    rows = [(name, number, partition, *begin[0]) for partition in range(made.partitions)]
     connection.executemany(_SQL["make_partition"], rows)
     run(connection, repr(name), lambda: setup(connection, made, old))
 

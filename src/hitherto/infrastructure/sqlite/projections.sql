@@ -17,7 +17,13 @@ INSERT INTO projection_generations (name, generation, version, state, partitions
 VALUES (?, ?, ?, ?, ?)
 
 -- name: make_partition
-INSERT INTO projection_checkpoints (name, generation, partition) VALUES (?, ?, ?)
+INSERT INTO projection_checkpoints (name, generation, partition, position, event_id)
+VALUES (?, ?, ?, ?, ?)
+
+-- name: last_up_to
+-- The last event up to a position.
+SELECT global_position, event_id FROM event_store_and_archive WHERE global_position <= ?
+ORDER BY global_position DESC LIMIT 1
 
 -- name: retire
 -- Its number is kept, so that it is never used again.

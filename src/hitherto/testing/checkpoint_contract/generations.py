@@ -34,6 +34,24 @@ class GenerationContract:
         assert changes.calls == [(made, None)]
         assert await backend.checkpoints.position(NAME) == 0
 
+    async def test_the_first_one_may_begin_later(self, backend: Backend) -> None:
+        """Behind the last event up to a position, in each partition; the others do not."""
+        first, second, _ = await some_events(backend, 3)
+        made = await prepare(backend, partitions=2, after=second)
+        held = await attend(backend, made)
+        assert [lease.position for lease in held.leases] == [second] * 2
+        assert all(lease.intact for lease in held.leases)
+        assert await prepare(backend, after=first) == made
+        assert await backend.checkpoints.position(NAME) == second
+        new = await prepare(backend, version=2, after=second)
+        assert [lease.position for lease in (await attend(backend, new)).leases] == [0]
+
+    async def test_one_that_begins_later_where_nothing_is_stored(self, backend: Backend) -> None:
+        """It begins with the first event that comes, whatever position it was told."""
+        made = await prepare(backend, after=7)
+        (lease,) = (await attend(backend, made)).leases
+        assert (lease.position, lease.intact) == (0, True)
+
     async def test_code_of_the_same_version_works_on_it(self, backend: Backend) -> None:
         """Nothing is made a second time, and the partitions stay as they were made."""
         made = await prepare(backend, partitions=4)

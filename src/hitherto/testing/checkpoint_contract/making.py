@@ -45,10 +45,11 @@ async def prepare(
     partitions: int = 1,
     rebuild: bool = False,
     setup: Any = nothing,
+    after: int = 0,
 ) -> Generation:
     """The generation to work on."""
     return await backend.checkpoints.prepare(
-        name, version=version, partitions=partitions, rebuild=rebuild, setup=setup
+        name, version=version, partitions=partitions, rebuild=rebuild, setup=setup, after=after
     )
 
 
