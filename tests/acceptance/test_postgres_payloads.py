@@ -1,6 +1,7 @@
 """Long and deep JSON in PostgreSQL: what was stored can be read, and what another tool wrote is
 refused where it is too much."""
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,7 +63,14 @@ async def test_an_event_at_the_limit_can_be_read_again(
     [
         (LONG.format("named"), "NULL", "event 'Measured' .*max_payload"),
         (LONG.format("more"), "NULL", "event 'Measured' .*max_payload"),
-        (f"('{{\"named\":{{\"a\":' || {DEEP} || '}}}}')::jsonb", "NULL", "'Measured' .*recursion"),
+        pytest.param(
+            f"('{{\"named\":{{\"a\":' || {DEEP} || '}}}}')::jsonb",
+            "NULL",
+            "'Measured' .*recursion",
+            marks=pytest.mark.skipif(
+                sys.version_info >= (3, 14), reason="there the stack itself is the limit"
+            ),
+        ),
         ("'{}'", LONG.format("actor"), "metadata .*max_payload"),
         ("'{}'", f"({DEEP})::jsonb", "metadata "),
         ("'{}'", "'[]'", "metadata "),

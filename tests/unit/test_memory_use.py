@@ -77,12 +77,12 @@ def decoded(decode: Callable[[str], Any], text: str) -> list[Any]:
         [UserCreated(email="john@example.com", name="John Doe"), UserRenamed(name="Jack")],
     ],
 )
-def test_a_decoded_event_weighs_at_most_500_bytes(events: list[Event]) -> None:
+def test_a_decoded_event_weighs_at_most_512_bytes(events: list[Event]) -> None:
     """The fines' and the users', each with all its fields."""
     codec = connect("memory:").codec
     for event in events:
         text, decode = codec.encode(event), codec.decoder(type(event))
-        assert held_by(partial(decoded, decode, text)) <= 500
+        assert held_by(partial(decoded, decode, text)) <= 512
 
 
 async def test_a_loaded_aggregate_weighs_at_most_10_kilobytes() -> None:

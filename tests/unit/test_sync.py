@@ -127,7 +127,7 @@ def signature_of(function: Callable[..., Any]) -> str:
     plain = re.sub(r"~\w|\b[DP]\b", "Any", plain)
     plain = re.sub(r"Awaitable\[(.+?)\]", r"\1", plain)
     plain = re.sub(r"Union\[(.+?), (type.+?), str\]", r"\1 | \2 | str", plain)
-    return re.sub(r"(Iterable\[.+?\]\]\]) \| \1", r"\1", plain)
+    return re.sub(r"(Iterable\[.+?\]\]+) \| \1", r"\1", plain)
 
 
 class TestAProgramWithoutAwait:

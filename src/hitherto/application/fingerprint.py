@@ -24,6 +24,9 @@ _HITHERTO = {*Aggregate.__mro__, *Decider.__mro__, *Event.__mro__}
 _BY_NAME = {"getattr", "vars", "__dict__", "methodcaller"}
 """A function that uses one of them may call any method."""
 
+_ANNOTATING = {"__annotate__", "__annotate_func__"}
+"""What Python 3.14 makes of annotations; those that count are told with the types."""
+
 _METHODS = (FunctionType, property, cached_property, staticmethod, classmethod)
 _PLAIN: tuple[Any, ...] = (str, bytes, int, float, complex, Decimal)
 _WRITTEN_ONCE = (type, FunctionType, list, set, dict, MappingProxyType, msgspec.Struct)
@@ -95,7 +98,7 @@ class _Walk:
             name
             for cls in self._bases
             for name, value in vars(cls).items()
-            if _is_special(name) and _is(value, FunctionType)
+            if _is_special(name) and name not in _ANNOTATING and _is(value, FunctionType)
         ]
         names = ("apply", "evolve", "initial", *self._fields, *special)
         return _found(names, map(vars, self._bases))
@@ -139,7 +142,8 @@ class _Walk:
         members: dict[str, Any] = {
             name: value
             for name, value in vars(cls).items()
-            if not (name.startswith("_") and name.endswith("_")) or _is(value, _METHODS)
+            if not (name.startswith("_") and name.endswith("_"))
+            or (_is(value, _METHODS) and name not in _ANNOTATING)
         }
         return type(cls), *cls.__bases__, members, _type_info(cls)
 

