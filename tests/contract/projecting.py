@@ -657,6 +657,37 @@ class ProjectionContract:
         assert Letters.sent == ["a:1", "a:2", "b:3"]
         assert Letters.kept == ["a:1", "a:2", "a:1", "a:2", "b:3"]
 
+    @pytest.mark.parametrize("spread", [False, True])
+    async def test_it_may_begin_behind_what_is_stored(self, store: Store, spread: bool) -> None:
+        """What is to come it is given; and where it has begun, that is where it goes on."""
+
+        class Letters(Projection[Any], version=1):
+            sent: ClassVar[list[int]] = []
+
+            @on
+            def send(self, event: Deposited, context: Context[Any]) -> None:
+                self.sent.append(event.amount)
+
+        async def catch_up(**settings: Any) -> None:
+            worker = ProjectionWorker(store, Letters(), spread=spread, **settings)
+            await worker.catch_up()
+
+        await deposit(store, "a", 1, 2)
+        await catch_up(after=await store.watermark())
+        await deposit(store, "b", 3)
+        await deposit(store, "a", 4)
+        assert Letters.sent == []
+        await catch_up(after=await store.watermark())
+        assert sorted(Letters.sent) == [3, 4]
+
+    async def test_it_begins_at_the_end_at_the_latest(self, store: Store) -> None:
+        """A position that there is not yet would skip what comes."""
+        await deposit(store, "a", 1)
+        await ProjectionWorker(store, Accounts(), after=10**9).catch_up()
+        await deposit(store, "b", 2)
+        await ProjectionWorker(store, Accounts()).catch_up()
+        assert list(await store.documents(Accounts).find()) == ["b"]
+
     async def test_side_effects_of_a_spread_projection_are_done_once(self, store: Store) -> None:
         """Though its partitions are not equally far when the new view takes its place."""
 

@@ -59,6 +59,7 @@ class ProjectionWorker(Generic[C]):
         attempts: How often an event is tried until it is set aside.
         transactions: Where the effects are committed; left out: in the store's own transaction.
         rebuild: Fill a new view though the one that is there has this version.
+        after: Of the first view of all: begin behind this position, such as `store.watermark()`.
 
     Attributes:
         name: The worker's own, unique among all processes.
@@ -78,11 +79,12 @@ class ProjectionWorker(Generic[C]):
         attempts: int = ATTEMPTS,
         transactions: Transactions | None = None,
         rebuild: bool = False,
+        after: int = 0,
     ) -> None:
-        if batch < 1 or attempts < 1 or lease <= 0:
+        if batch < 1 or attempts < 1 or lease <= 0 or after < 0:
             raise InvalidInput(
-                f"batch={batch}, attempts={attempts}, lease={lease}: give at least 1 and 1, and "
-                "seconds above 0"
+                f"batch={batch}, attempts={attempts}, lease={lease}, after={after}: give at least "
+                "1 and 1, seconds above 0, and a position that the store has told"
             )
         if isinstance(projection, type):
             raise InvalidInput(f"{projection!r} is a class: give an instance of it")
@@ -98,6 +100,7 @@ class ProjectionWorker(Generic[C]):
         self._lease = lease
         self._attempts = attempts
         self._rebuild = rebuild
+        self._after = after
         self._stopped = asyncio.Event()
         self._until: int | None = None
         self._members: Membership | None = None
@@ -163,6 +166,7 @@ class ProjectionWorker(Generic[C]):
             partitions=self._partitions,
             rebuild=self._rebuild,
             setup=drop_and_set_up(self._projection),
+            after=self._after and min(self._after, await self._store.watermark()),
         )
 
     async def _work_on(self, generation: Generation) -> None:

@@ -48,6 +48,7 @@ class ProjectionWorker(Generic[C]):
         attempts: int = _asynchronous.ATTEMPTS,
         transactions: Transactions | None = None,
         rebuild: bool = False,
+        after: int = 0,
     ) -> None:
         self._store = store
         self._make = partial(
@@ -60,6 +61,7 @@ class ProjectionWorker(Generic[C]):
             attempts=attempts,
             transactions=transactions,
             rebuild=rebuild,
+            after=after,
         )
         self._backend = store._async.backend
         self._async = self._make()

@@ -73,10 +73,8 @@ class PostgresCheckpoints:
                     return found
                 if filling is not None:
                     await self._retire(connection, filling)
-                begin = (
-                    ("active", partitions, after) if active is None else ("filling", partitions, 0)
-                )
-                row = (name, version, *begin)
+                state, begin = ("active", after) if active is None else ("filling", 0)
+                row = (name, version, state, partitions, begin)
                 return await self._make(borrowed, row, setup, filling)
 
         return await once_more(prepared)

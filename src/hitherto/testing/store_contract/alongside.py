@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -268,6 +268,12 @@ class TimerContract:
         assert await _due(backend) == []
         await _set(backend, ("a", "reminder", None), ("a", "reminder", NOON))
         assert await _due(backend) == [("a", "reminder", NOON)]
+
+    async def test_all_of_a_process_can_be_asked_for(self, backend: Backend) -> None:
+        """Until the end of time."""
+        await _set(backend, ("a", "reminder", NOON), ("b", "reminder", _LATER))
+        found = await _due(backend, datetime.max.replace(tzinfo=UTC), limit=10**9)
+        assert found == [("a", "reminder", NOON), ("b", "reminder", _LATER)]
 
     async def test_processes_are_apart(self, backend: Backend) -> None:
         """Each has its own timers."""
