@@ -24,7 +24,7 @@ from tests.acceptance.callers import (
 from tests.acceptance.postgres_stores import with_database
 from tests.acceptance.test_transactions import deposit, opened
 from tests.acceptance.test_transactions_whole import Noted
-from tests.contract.projecting import Account
+from tests.contract.projecting import Account, Opened
 from tests.servers import new_schema
 
 import hitherto.sync
@@ -84,6 +84,24 @@ async def test_another_database_another_schema_and_another_store_are_refused(
                 await accounts.within(elsewhere).load(id)
             assert not await elsewhere.fetchval(f"SELECT count(*) FROM {_SCHEMA}.event_store")
     await admin.execute(f"DROP DATABASE {postgres_schema}_other")
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+async def test_a_connection_that_cannot_tell_all_texts_is_refused(
+    postgres_url: str, id: str, encoding: str
+) -> None:
+    """As soon as one comes that it cannot tell; the transaction goes on."""
+    with (
+        hitherto.sync.connect(postgres_url, schema=_SCHEMA) as store,
+        psycopg.connect(postgres_url, client_encoding=encoding) as connection,
+    ):
+        accounts = hitherto.sync.Repository(store, Account)
+        account = Account(id)
+        account.record(Opened(owner="\N{EURO SIGN}"))
+        with pytest.raises(ConfigurationError, match="client_encoding"):
+            accounts.within(connection).save(account)
+        connection.execute("SELECT")
+        assert not accounts.exists(id)
 
 
 async def test_what_is_no_transaction_is_refused_at_once(postgres_url: str) -> None:

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from cyclopts import Parameter
 
-from hitherto import Adoption, ConfigurationError, InvalidInput, Store, connect
+from hitherto import Adoption, ConfigurationError, InvalidInput, Store
 from hitherto.application.adopting import InStep, LegacyTable, Mapped, adopt, compare
 from hitherto.cli import adopt_telling as telling
 from hitherto.cli.adopt_mapping import load_mapping
+from hitherto.cli.connecting import connect
 from hitherto.cli.loading import Kind, load_one
 from hitherto.cli.options import AsJson, Schema, Url
 from hitherto.cli.progress import bars

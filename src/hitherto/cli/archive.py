@@ -9,10 +9,11 @@ import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 
-from hitherto import ConfigurationError, Repository, connect
+from hitherto import ConfigurationError, Repository
 from hitherto.application.archiving import OLDEST, Archived
 from hitherto.application.archiving import archive as archive_closed
 from hitherto.application.archiving import tombstone as close_for_good
+from hitherto.cli.connecting import connect
 from hitherto.cli.loading import load_function, load_one
 from hitherto.cli.options import AsJson, Schema, Url, Yes, who
 from hitherto.cli.printing import print_json, say

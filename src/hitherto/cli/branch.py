@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 from rich.console import Console
 
-from hitherto import connect
 from hitherto.application.moving.files import check_new
 from hitherto.application.times import position_told
+from hitherto.cli.connecting import connect
 from hitherto.cli.options import Schema
 from hitherto.cli.printing import say
 from hitherto.cli.progress import bars

@@ -9,7 +9,6 @@ import msgspec
 from cyclopts import Parameter, validators
 from rich.console import Console
 
-from hitherto import connect
 from hitherto.application.checking.changes import changes
 from hitherto.application.checking.describing import definitions_of, described
 from hitherto.application.checking.files import read_schemas, write_schemas
@@ -17,6 +16,7 @@ from hitherto.application.checking.problems import Problem
 from hitherto.application.checking.schemas import Schemas, merged
 from hitherto.application.checking.stored import Stored, stored_shapes
 from hitherto.application.checking.tallying import Shape
+from hitherto.cli.connecting import connect
 from hitherto.cli.loading import load_all
 from hitherto.cli.looking.showing import cell, table
 from hitherto.cli.printing import plain, print_json, say

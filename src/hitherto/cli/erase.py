@@ -8,10 +8,11 @@ import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 
-from hitherto import ConfigurationError, Repository, connect
+from hitherto import ConfigurationError, Repository
 from hitherto.application.erasing import Erased
 from hitherto.application.erasing import erase as erase_fields
 from hitherto.application.ports.erasures import Erasure
+from hitherto.cli.connecting import connect
 from hitherto.cli.loading import load_one
 from hitherto.cli.options import AsJson, Schema, Url, Yes, who
 from hitherto.cli.printing import print_json, say, show_left

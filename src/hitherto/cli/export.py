@@ -11,10 +11,10 @@ import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 
-from hitherto import connect
 from hitherto.application.moving import Exported, Filter, export_log, writing
 from hitherto.application.moving.files import Write
 from hitherto.application.times import position_told
+from hitherto.cli.connecting import connect
 from hitherto.cli.options import Schema, Url
 from hitherto.cli.printing import say
 from hitherto.cli.progress import bars

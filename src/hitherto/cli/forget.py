@@ -8,9 +8,9 @@ import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 
-from hitherto import connect
 from hitherto.application.forgetting import Forgotten
 from hitherto.application.forgetting import forget as forget_subject
+from hitherto.cli.connecting import connect
 from hitherto.cli.loading import load_projections
 from hitherto.cli.options import AsJson, Schema, Url, Yes
 from hitherto.cli.printing import MANY, print_json, say, show_left

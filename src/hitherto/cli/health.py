@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import msgspec
 from rich.console import Console
 
-from hitherto import Health, connect
+from hitherto import Health
+from hitherto.cli.connecting import connect
 from hitherto.cli.options import AsJson, Schema, Url
 from hitherto.cli.printing import print_json, say
 from hitherto.connect import Settings

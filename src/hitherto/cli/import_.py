@@ -13,8 +13,8 @@ import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 
-from hitherto import connect
 from hitherto.application.moving import Moved, check_file, import_file
+from hitherto.cli.connecting import connect
 from hitherto.cli.options import AsJson, Schema, Url
 from hitherto.cli.printing import print_json, say
 from hitherto.cli.progress import bars

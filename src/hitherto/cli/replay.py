@@ -8,9 +8,10 @@ import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 
-from hitherto import Repository, connect
+from hitherto import Repository
 from hitherto.application.replaying import Replayed
 from hitherto.application.replaying import replay as replay_events
+from hitherto.cli.connecting import connect
 from hitherto.cli.loading import Kind, load_one
 from hitherto.cli.options import AsJson, Schema, Url
 from hitherto.cli.printing import print_json, say, show_findings

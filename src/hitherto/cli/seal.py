@@ -7,10 +7,11 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from hitherto import ConfigurationError, connect
+from hitherto import ConfigurationError
 from hitherto.application.chain.signed import Heads, SignedCheckpoint, Signer
 from hitherto.application.chain.signed import seal as seal_store
 from hitherto.application.store import utc_now
+from hitherto.cli.connecting import connect
 from hitherto.cli.options import Schema, Url
 from hitherto.cli.printing import print_json, say
 from hitherto.cli.progress import bars

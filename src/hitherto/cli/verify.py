@@ -9,10 +9,11 @@ import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 
-from hitherto import ConfigurationError, InvalidInput, connect
+from hitherto import ConfigurationError, InvalidInput
 from hitherto.application.chain.signed import SignedCheckpoint, opened
 from hitherto.application.verifying import Verification
 from hitherto.application.verifying import verify as verify_store
+from hitherto.cli.connecting import connect
 from hitherto.cli.loading import Kind, load_all
 from hitherto.cli.options import AsJson, Schema, Url
 from hitherto.cli.printing import print_json, say, show_findings

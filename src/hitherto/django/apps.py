@@ -3,9 +3,10 @@
 from django.apps import AppConfig
 from django.core.checks import register
 from django.core.signals import setting_changed
+from django.db.backends.base.creation import BaseDatabaseCreation
 
 from hitherto.django.checks import check_settings
-from hitherto.django.stores import renew
+from hitherto.django.stores import let_go_before, renew
 
 
 class HithertoConfig(AppConfig):
@@ -19,3 +20,4 @@ class HithertoConfig(AppConfig):
         """See `AppConfig.ready`."""
         register(check_settings, "hitherto")
         setting_changed.connect(renew, dispatch_uid="hitherto")
+        let_go_before(BaseDatabaseCreation, "destroy_test_db")

@@ -1,6 +1,7 @@
 """The project's store: `get_store` without await, `aget_store` for async views."""
 
 import asyncio
+import functools
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, TypeVar
@@ -93,6 +94,25 @@ def renew(*, setting: str, **_more: Any) -> None:
         _changes += 1
         if _store is not None:
             _store._open_later()
+
+
+def let_go_before(owner: type, name: str) -> None:
+    """Have the store closed before a method of a class; it is opened anew where it is used again.
+
+    Django tells nobody that it is about to drop a test runner's database, which a server refuses
+    while anybody is connected to it.
+    """
+    method: Callable[..., Any] = getattr(owner, name)
+    if hasattr(method, "lets_go"):
+        return
+
+    @functools.wraps(method)
+    def wrapped(*args: Any, **options: Any) -> Any:
+        renew(setting="HITHERTO")
+        return method(*args, **options)
+
+    wrapped.lets_go = True  # type: ignore[attr-defined]
+    setattr(owner, name, wrapped)
 
 
 def _connect() -> hitherto.Store:

@@ -5,13 +5,15 @@
     urlpatterns = [..., path("ops/", include("hitherto.django.urls"))]
 
 ``healthz`` answers for as long as the process does, ``readyz`` with the store's health, ``metrics``
-with what Prometheus scrapes. See `operations_app`.
+with what Prometheus scrapes. See `operations_app`. None of them asks a database of Django's, also
+with ``ATOMIC_REQUESTS``.
 """
 
 import importlib
 from typing import Any
 
 import msgspec
+from django.db.transaction import non_atomic_requests
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.views.decorators.cache import never_cache
@@ -22,12 +24,14 @@ from hitherto.django.stores import get_store
 _RETRY_AFTER = 5  # seconds
 
 
+@non_atomic_requests
 @require_safe
 @never_cache
 def _healthz(_request: HttpRequest) -> HttpResponse:
     return HttpResponse(b"alive\n", content_type="text/plain; charset=utf-8")
 
 
+@non_atomic_requests
 @require_safe
 @never_cache
 def _readyz(_request: HttpRequest) -> HttpResponse:
@@ -39,6 +43,7 @@ def _readyz(_request: HttpRequest) -> HttpResponse:
     return answer
 
 
+@non_atomic_requests
 @require_safe
 @never_cache
 def _metrics(_request: HttpRequest) -> HttpResponse:

@@ -119,9 +119,19 @@ async def _no_metrics(_scope: Message, _receive: Receive, send: Send) -> None:
 
 
 def _path(scope: Message) -> str:
-    """The path below where the application is mounted; servers give it with or without that."""
+    """The path below where the application is mounted; servers give it with or without that.
+
+    Where they leave out what is before all of an outer application (FastAPI's ``root_path``),
+    the path begins with the last part of it.
+    """
     path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", "").rstrip("/"))
+    root: str = scope.get("root_path", "").rstrip("/")
+    while root:
+        if path.startswith(f"{root}/"):
+            return path.removeprefix(root)
+        _, slash, rest = root[1:].partition("/")
+        root = slash + rest
+    return path
 
 
 async def _live(receive: Receive, send: Send) -> None:

@@ -23,6 +23,7 @@ _PORTS = {"checkpoints", "looking", "chain", "personal", "archive", "erasures"}
 _EVER = datetime(9999, 12, 31, tzinfo=UTC)
 _PAGE = 1000
 _LOOK_EVERY = 0.005  # seconds
+_PATIENCE = 5.0  # seconds, for calls that are under way when everything ends
 
 
 class Crash(BaseException):
@@ -98,6 +99,7 @@ async def check_crashes(
             if prepare is not None:
                 await prepare(store)
             if await _until_death(work, store, fate):
+                await _calls_end(fate)
                 await _leases_end(store)
                 await work(store)
             return await end(store)
@@ -130,6 +132,7 @@ class _Fate:
         after: Whether it takes effect.
         dead: Whether everything has ended.
         calls: The names of the methods.
+        under_way: Calls that have begun and not ended, but for those that wait for news.
     """
 
     number: int = 0
@@ -138,6 +141,7 @@ class _Fate:
     def __post_init__(self) -> None:
         self.dead = False
         self.calls: list[str] = []
+        self.under_way: set[asyncio.Future[Any]] = set()
 
     def __str__(self) -> str:
         if not self.dead:
@@ -145,8 +149,13 @@ class _Fate:
         moment = "after" if self.after else "before"
         return f"a crash {moment} call {self.number} of the store, {self.calls[self.number - 1]}"
 
-    def meets(self, *, after: bool) -> None:
-        if self.dead or (len(self.calls) == self.number and after == self.after):
+    def ended(self, call: asyncio.Future[Any]) -> None:
+        self.under_way.discard(call)
+        if not call.cancelled():
+            call.exception()  # Else asyncio would log it where nobody waits any more.
+
+    def meets(self, call: int, *, after: bool) -> None:
+        if self.dead or (call == self.number and after == self.after):
             self.dead = True
             raise Crash
 
@@ -177,14 +186,28 @@ class _Mortal:
     async def _run(self, result: Any, name: str) -> Any:
         if not self._fate.dead:
             self._fate.calls.append(self._path + name)
+        number = len(self._fate.calls)
         try:
-            self._fate.meets(after=False)
+            self._fate.meets(number, after=False)
         except Crash:
             result.close()
             raise
-        answer = await result
-        self._fate.meets(after=True)
+        answer = await self._lasting(result) if name != "wait" else await result
+        self._fate.meets(number, after=True)
         return answer
+
+    async def _lasting(self, result: Any) -> Any:
+        """What a call gives; a store goes on with it, though who has asked is no more."""
+        call: asyncio.Future[Any] = asyncio.ensure_future(result)
+        self._fate.under_way.add(call)
+        call.add_done_callback(self._fate.ended)
+        try:
+            return await asyncio.shield(call)
+        except asyncio.CancelledError:
+            if not self._fate.dead:
+                call.cancel()
+                await asyncio.wait([call])
+            raise
 
 
 async def _until_death(
@@ -204,6 +227,12 @@ async def _until_death(
 
 def _mortal(backend: Backend, fate: _Fate) -> Any:
     return _Mortal(backend, fate)
+
+
+async def _calls_end(fate: _Fate) -> None:
+    """Wait for calls of other tasks: a process that is started anew comes after them."""
+    if fate.under_way:
+        await asyncio.wait(fate.under_way, timeout=_PATIENCE)
 
 
 async def _leases_end(store: Store) -> None:

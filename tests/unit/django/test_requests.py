@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.db import connections
 from django.test import AsyncClient, Client
 
 from hitherto import current_metadata
@@ -50,3 +51,16 @@ def test_whoever_watches_the_process_is_answered() -> None:
     assert (ready.status_code, ready.json()["backend"]) == (200, "memory")
     assert b"python_info" in Client().get("/ops/metrics").content
     assert Client().post("/ops/healthz").status_code == 405
+
+
+def test_whoever_watches_the_process_is_answered_while_djangos_database_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where each view is a transaction (ATOMIC_REQUESTS), these are none."""
+    away = {"ATOMIC_REQUESTS": True, "HOST": "127.0.0.1", "PORT": "1", "OPTIONS": {}}
+    for name, value in away.items():
+        monkeypatch.setitem(connections.settings["default"], name, value)
+    client = Client(raise_request_exception=False)
+    assert client.get("/named").status_code == 500
+    for name in ("healthz", "readyz", "metrics"):
+        assert client.get(f"/ops/{name}").status_code == 200

@@ -8,11 +8,13 @@ import pytest
 from django.core.management import call_command
 from django.test import override_settings
 from examples.fastapi_service.accounts import Account
+from tests.contract.forgetting import ADA, Person, PersonJoined
 from tests.unit.django.project import accounts
+from tests.unit.django.views import Counted
 
 import hitherto
 from hitherto.django import aget_store, arepository, get_store
-from hitherto.sync import AggregateNotFound, EventStoreUnavailable
+from hitherto.sync import AggregateNotFound, EventStoreUnavailable, Repository
 
 
 def test_a_test_has_a_store_of_its_own() -> None:
@@ -108,6 +110,23 @@ def test_the_command_line_has_the_projects_schema(
         assert json.loads(capfd.readouterr().out)["aggregate_id"] == "ann"
         with pytest.raises(SystemExit):
             call_command("hitherto", "health", "--schema", "elsewhere")
+
+
+def test_the_command_line_has_the_projects_codec_and_keys(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Else what a worker writes would be redacted for everybody."""
+    url, codec = f"sqlite:///{tmp_path / 'events.db'}", Counted()
+    settings = {"URL": url, "KEYS": "tests.unit.django.views.Vault", "CODEC": codec}
+    with override_settings(HITHERTO=settings):
+        person = Person("ada")
+        person.record(PersonJoined(name=ADA))
+        Repository(get_store(), Person).save(person)
+        words = ("--aggregates", "tests.contract.forgetting:Person", "--json")
+        codec.made = 0
+        call_command("hitherto", "show", "ada", *words)
+    assert ADA in capfd.readouterr().out
+    assert codec.made
 
 
 async def _load(name: str) -> str:

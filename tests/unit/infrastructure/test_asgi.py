@@ -229,7 +229,13 @@ async def test_other_paths_are_not_found(path: str) -> None:
 
 @pytest.mark.parametrize(
     ("root_path", "path"),
-    [("/ops", "/ops/healthz"), ("/ops/", "/ops/healthz"), ("/ops", "/healthz")],
+    [
+        ("/ops", "/ops/healthz"),
+        ("/ops/", "/ops/healthz"),
+        ("/ops", "/healthz"),
+        ("/api/v1/ops", "/api/v1/ops/healthz"),
+        ("/api/v1/ops", "/ops/healthz"),
+    ],
 )
 async def test_it_can_be_mounted_anywhere(root_path: str, path: str) -> None:
     """Servers give the path with the prefix or without it."""

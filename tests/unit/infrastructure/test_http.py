@@ -209,3 +209,10 @@ def test_an_idempotency_key_that_cannot_be_one_is_refused(header: str) -> None:
     """For the client relies on it."""
     with pytest.raises(InvalidHeader, match="Idempotency-Key"):
         idempotency_key(header)
+
+
+def test_what_a_client_has_sent_can_be_told_to_it_whatever_it_is() -> None:
+    """JSON may hold half a surrogate pair, which is no UTF-8."""
+    found = problem_of(InvalidAggregateState("\ud800 is no customer"), LOGGER)
+    assert found is not None
+    assert json.loads(found.body)["detail"] == "\\ud800 is no customer"

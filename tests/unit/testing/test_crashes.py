@@ -1,9 +1,11 @@
 """`check_crashes`: work that survives a crash anywhere passes, and other work is told apart."""
 
 import asyncio
+import itertools
 import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 from tests.unit.application.reminding import Clock, World
@@ -160,3 +162,28 @@ async def test_work_without_a_call_or_a_crash_is_refused() -> None:
         await check_crashes(nothing)
     with pytest.raises(InvalidInput, match="every=0: give 1"):
         await check_crashes(nothing, every=0)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+async def test_tasks_that_work_side_by_side_are_broken_off_together(
+    tmp_path: Path, grouped: bool
+) -> None:
+    """What the others have under way has ended when the work is done again."""
+    files = (f"sqlite:///{tmp_path / str(number)}.db" for number in itertools.count())
+
+    async def place(repository: Repository[Order], name: str) -> None:
+        if not await repository.exists(name):
+            order = Order(name)
+            order.record(PLACED)
+            await repository.save(order)
+
+    async def work(store: Store) -> None:
+        orders = Repository(store, Order)
+        if grouped:
+            async with asyncio.TaskGroup() as group:
+                for name in "abcd":
+                    group.create_task(place(orders, name))
+        else:
+            await asyncio.gather(*(place(orders, name) for name in "abcd"))
+
+    assert await check_crashes(work, open_store=lambda: connect(next(files))) == 16

@@ -9,9 +9,9 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from hitherto import connect
 from hitherto.application.ports import Backend
 from hitherto.application.records import StoredEvent, check_range
+from hitherto.cli.connecting import connect
 from hitherto.cli.looking.options import AsLines, check_limit
 from hitherto.cli.looking.showing import print_lines, screen, time_of
 from hitherto.cli.options import Schema, Url

@@ -11,11 +11,12 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from hitherto import ConfigurationError, connect
+from hitherto import ConfigurationError
 from hitherto.application.looking.searching import following, matching
 from hitherto.application.looking.values import Wanted
 from hitherto.application.ports import Backend
 from hitherto.application.records import StoredEvent
+from hitherto.cli.connecting import connect
 from hitherto.cli.looking.options import AsLines, Occurred, bounds, check_limit, place
 from hitherto.cli.looking.showing import cell, print_lines, screen, short, table, time_of
 from hitherto.cli.options import Schema, Url

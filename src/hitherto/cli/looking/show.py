@@ -11,11 +11,12 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from hitherto import ConfigurationError, Repository, Store, connect
+from hitherto import ConfigurationError, Repository, Store
 from hitherto.application.looking.searching import matching
 from hitherto.application.looking.states import Change, State, changes, state_at
 from hitherto.application.ports import Backend
 from hitherto.application.records import MAX_VERSION, StoredEvent
+from hitherto.cli.connecting import connect
 from hitherto.cli.loading import Kind, load_all
 from hitherto.cli.looking.options import Occurred, bounds, check_limit, place
 from hitherto.cli.looking.showing import cell, screen, short, table, time_of, told

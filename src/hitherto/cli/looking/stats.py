@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from hitherto import Store, connect
+from hitherto import Store
 from hitherto.application.looking.values import (
     Amount,
     KindStatistics,
@@ -17,6 +17,7 @@ from hitherto.application.looking.values import (
     Statistics,
 )
 from hitherto.application.store import utc_now
+from hitherto.cli.connecting import connect
 from hitherto.cli.looking.showing import amount, cell, screen, table
 from hitherto.cli.options import AsJson, Schema, Url
 from hitherto.cli.printing import print_json, say

@@ -9,10 +9,10 @@ from rich.padding import Padding
 from rich.text import Text
 from rich.tree import Tree
 
-from hitherto import connect
 from hitherto.application.looking.causes import Cause, Why
 from hitherto.application.looking.causes import why as causes_of
 from hitherto.application.records import StoredEvent
+from hitherto.cli.connecting import connect
 from hitherto.cli.looking.showing import screen, time_of, told
 from hitherto.cli.options import AsJson, Schema, Url
 from hitherto.cli.printing import plain, print_json, say

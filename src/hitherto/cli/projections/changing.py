@@ -5,9 +5,10 @@ from typing import Any
 
 from rich.console import Console
 
-from hitherto import ConfigurationError, connect
+from hitherto import ConfigurationError
 from hitherto.application.projection import Projection
 from hitherto.application.rebuild import drop_and_set_up
+from hitherto.cli.connecting import connect
 from hitherto.cli.loading import load_projection
 from hitherto.cli.options import Schema, Url, Yes
 from hitherto.cli.printing import say

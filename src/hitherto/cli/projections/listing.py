@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hitherto import Store, connect
+from hitherto import Store
 from hitherto.application.checkpoints import ProjectionStatus
+from hitherto.cli.connecting import connect
 from hitherto.cli.options import AsJson, Schema, Url
 from hitherto.cli.printing import print_json, say
 from hitherto.cli.projections.telling import age, since, table

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hitherto import ConfigurationError, connect
+from hitherto import ConfigurationError
 from hitherto.application.checkpoints import ParkedEvent
+from hitherto.cli.connecting import connect
 from hitherto.cli.options import AsJson, Schema, Url, Yes
 from hitherto.cli.printing import print_json, say
 from hitherto.cli.projections.options import known

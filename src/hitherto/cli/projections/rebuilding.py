@@ -10,12 +10,13 @@ import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 
-from hitherto import ConfigurationError, EventStoreUnavailable, Repository, Store, connect
+from hitherto import ConfigurationError, EventStoreUnavailable, Repository, Store
 from hitherto.application.checkpoints import ProjectionStatus
 from hitherto.application.projection import Projection
 from hitherto.application.refolding import Progress
 from hitherto.application.subscription import PAGE
 from hitherto.application.worker import LEASE, ProjectionWorker
+from hitherto.cli.connecting import connect
 from hitherto.cli.loading import load_all, load_projection
 from hitherto.cli.options import AsJson, Schema, Url
 from hitherto.cli.printing import print_json, say

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from hitherto import Repository, Store, connect
+from hitherto import Repository, Store
 from hitherto.application.subscription import PAGE
 from hitherto.application.worker import LEASE, ProjectionWorker
+from hitherto.cli.connecting import connect
 from hitherto.cli.loading import load_all, load_projections
 from hitherto.cli.options import Schema, Url
 from hitherto.cli.printing import say

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Collection, Sequence
 
 import msgspec
 
-from hitherto import Store, connect
+from hitherto import Store
 from hitherto.application.comparing import Compared, Pair, compare
 from hitherto.application.refolding import all_ids
 from hitherto.application.verifying import drawn
+from hitherto.cli.connecting import connect
 from hitherto.cli.progress import bars
 from hitherto.cli.replay_diff.matching import Matches, matched
 from hitherto.cli.replay_diff.messages import Open

@@ -84,7 +84,7 @@ def problem_of(
         "type": "about:blank",
         "title": _TITLES.get(status, status.phrase),
         "status": status.value,
-        "detail": _DETAILS.get(cls) or str(error),
+        "detail": _DETAILS.get(cls) or _text(error),
         "error": type(error).__name__,
     }
     if isinstance(error, AggregateError):
@@ -94,6 +94,11 @@ def problem_of(
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers.update(_retrying(error))
     return Problem(status=status.value, headers=headers, body=msgspec.json.encode(body))
+
+
+def _text(error: HithertoError) -> str:
+    """What it says; what a client has sent may be in it, and half a surrogate pair is no UTF-8."""
+    return str(error).encode(errors="backslashreplace").decode()
 
 
 def _retrying(error: HithertoError) -> dict[str, str]:

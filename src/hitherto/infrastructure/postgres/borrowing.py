@@ -13,6 +13,7 @@ _WHERE = "the transaction that was handed over"
 _NO_TRANSACTION = "25P01"
 _NO_TABLES = {"3F000", "42P01"}
 _SAME = "give a connection to the same database"
+_ENCODING = "the connection's client_encoding cannot tell all texts: make it UTF8"
 _UNDO = "ROLLBACK TO SAVEPOINT hitherto; RELEASE SAVEPOINT hitherto"
 _in_use: dict[int, object] = {}
 
@@ -82,6 +83,8 @@ class Borrowed:
             raise ConfigurationError(
                 f"the connection is in no transaction, or in autocommit: {self._owner.remedy}"
             )
+        if isinstance(isolation, bytes):  # psycopg's text in SQL_ASCII
+            raise ConfigurationError(_ENCODING)
         if isolation != "read committed":
             raise ConfigurationError(
                 f"the transaction is {isolation.upper()}, and an append needs to see what others "
@@ -99,6 +102,8 @@ class Borrowed:
             yield
         except HithertoError:
             raise
+        except UnicodeError as error:
+            raise ConfigurationError(_ENCODING) from error
         except Exception as error:
             cause = _cause(error)
             if state_of(cause) == _NO_TRANSACTION:

@@ -9,11 +9,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from hitherto.cli.connecting import giving
 from hitherto.cli.entry import main
 from hitherto.connect import _VARIABLES
 from hitherto.django.configuration import connect_arguments
 
 _SCHEMA = "HITHERTO_SCHEMA"
+_ITS_OWN = {"url", "schema", "migrate", "inline"}
 
 
 class Command(BaseCommand):
@@ -28,7 +30,9 @@ class Command(BaseCommand):
 
     def handle(self, *_arguments: Any, words: list[str], **_options: Any) -> None:
         """Run it; exit with its status where that is not 0."""
-        with _environment(connect_arguments()):
+        arguments = connect_arguments()
+        given = {name: each for name, each in arguments.items() if name not in _ITS_OWN}
+        with _environment(arguments), giving(given):
             status = main(words or ["--help"])
         if status:
             sys.exit(status)
