@@ -21,6 +21,8 @@ from hitherto.cli.progress import bars
 from hitherto.connect import Settings
 from hitherto.infrastructure.urls import without_password
 
+_UNKNOWN = {"aggregate-type-unknown", "event-type-unknown"}
+
 
 def verify(
     url: Url = None,
@@ -104,6 +106,8 @@ def _tell(
 ) -> None:
     if result.sound:
         say(console, f"{where} is sound.", "green")
+    elif {each.kind for each in result.findings} <= _UNKNOWN:
+        say(console, f"{where} holds what the code that was given does not know.", "red")
     else:
         say(console, f"{where} is damaged.", "red")
     if not result.aggregate_types:

@@ -99,6 +99,18 @@ def test_damage_is_told_with_places_and_remedies(
     )
 
 
+def test_what_the_code_does_not_know_is_no_damage(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One aggregate was left out, perhaps; but it is not sound either, for all that is known."""
+    status, lines = printed(
+        capsys, "verify", url, "--aggregates", "tests.unit.domain.account:Account"
+    )
+    assert status == 1
+    assert lines[0] == "sqlite:///fines.db holds what the code that was given does not know."
+    assert any(line.startswith("aggregate-type-unknown") for line in lines)
+
+
 def test_what_could_not_be_read_is_told(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     """There may be more to find."""
     meddle("UPDATE event_store SET event_id = 'one' WHERE global_position = 1")
