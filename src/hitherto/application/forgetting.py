@@ -177,9 +177,10 @@ class _Concerned:
 
 
 def telling(value: Any) -> Iterator[str]:
-    """The texts in a value, as they stand in JSON, whoever wrote that."""
+    """The texts in a value, as they are, and as they stand in JSON, whoever wrote that."""
     if isinstance(value, str):
         if len(value) >= _TELLING and value != REDACTED:
+            yield value  # as in an error, or a key
             yield json.dumps(value)[1:-1]
             yield json.dumps(value, ensure_ascii=False)[1:-1]
         return

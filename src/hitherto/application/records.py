@@ -73,6 +73,8 @@ class PlacedEvent(NewEvent, frozen=True, kw_only=True, gc=False):
         _check_new_event(self)
         if self.stored_at is not None and self.stored_at.utcoffset() is None:
             raise InvalidInput(f"stored_at={self.stored_at} has no time zone: give one")
+        if self.stored_at is not None:
+            utc(self.stored_at)
         if not 1 <= self.version <= MAX_VERSION:
             raise InvalidInput(
                 f"version {self.version} of {self.aggregate_id!r} is out of range: versions are "

@@ -12,14 +12,15 @@ from hitherto.application.forgetting import telling
     [
         ("Ada", {"Ada"}),
         ("Zoë", {"Zo\\u00eb", "Zoë"}),
-        ('say "Ada"', {'say \\"Ada\\"'}),
+        ('say "Ada"', {'say "Ada"', 'say \\"Ada\\"'}),
+        ("12 St\nTown", {"12 St\nTown", "12 St\\nTown"}),
         ({"ada@example.com": ["SW1Y 4LE", None]}, {"ada@example.com", "SW1Y 4LE"}),
         (4929123412341234, {"4929123412341234"}),
         (-1234.5, {"-1234.5"}),
     ],
 )
 def test_whatever_tells_something_is_searched_for(value: Any, texts: set[str]) -> None:
-    """As it may stand in JSON; names of fields are keys, too."""
+    """As it may stand in JSON or an error; names of fields are keys, too."""
     assert set(telling(value)) == texts
 
 

@@ -13,7 +13,7 @@ from hitherto import Store
 from hitherto.application.checkpoints import ProjectionStatus
 from hitherto.cli.connecting import connect
 from hitherto.cli.options import AsJson, Schema, Url
-from hitherto.cli.printing import print_json, say
+from hitherto.cli.printing import plain, print_json, say
 from hitherto.cli.projections.telling import age, since, table
 from hitherto.connect import Settings
 from hitherto.infrastructure.urls import without_password
@@ -77,7 +77,7 @@ def _table(rows: Sequence[Row]) -> Table:
     for row in rows:
         each = row.status
         shown.add_row(
-            Text(f"{each.name}\ngeneration {each.generation}"),
+            Text(f"{plain(each.name)}\ngeneration {each.generation}"),
             Text(f"{'paused' if each.paused else each.state}\nversion {each.version}"),
             Text(f"{each.position:,}\n{since(each.updated_at)}"),
             Text(f"{each.lag_events:,}\n{age(each.lag_seconds)}"),

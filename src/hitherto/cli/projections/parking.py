@@ -13,7 +13,7 @@ from hitherto import ConfigurationError
 from hitherto.application.checkpoints import ParkedEvent
 from hitherto.cli.connecting import connect
 from hitherto.cli.options import AsJson, Schema, Url, Yes
-from hitherto.cli.printing import print_json, say
+from hitherto.cli.printing import plain, print_json, say
 from hitherto.cli.projections.options import known
 from hitherto.cli.projections.telling import since, table
 from hitherto.domain.identifiers import check_identifier
@@ -55,11 +55,11 @@ def _table(events: Sequence[ParkedEvent]) -> Table:
     shown = table("position", "event", "aggregate", "error", right=["position"])
     for each in events:
         tried = f"{each.attempts} attempts" if each.attempts else "not tried"
-        error = " ".join((each.error or "waits for an earlier one").split())
+        error = plain(" ".join((each.error or "waits for an earlier one").split()))
         shown.add_row(
             Text(f"{each.position:,}\n{since(each.parked_at)}"),
-            Text(f"{each.event_type}\n{tried}"),
-            Text(f"{each.aggregate_id}\nversion {each.version}"),
+            Text(f"{plain(each.event_type)}\n{tried}"),
+            Text(f"{plain(each.aggregate_id)}\nversion {each.version}"),
             Text(f"{error}\n(will be tried again)" if each.retry else error),
         )
     return shown

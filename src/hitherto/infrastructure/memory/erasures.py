@@ -1,12 +1,13 @@
 """Payloads that are replaced, in memory: the reference."""
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
 
 from hitherto.application.ports.erasures import Erasure
+from hitherto.application.ports.personal import TextPlace
 from hitherto.application.records import Snapshot, StoredEvent
 
 
@@ -38,12 +39,24 @@ class MemoryErasures:
             return done[-1:] == [erasure]
         self._replace(msgspec.structs.replace(stored, data=erasure.data, metadata=erasure.metadata))
         self._snapshots.pop(event.aggregate_id, None)
-        self._erasures.append(msgspec.structs.replace(erasure, erased_at=datetime.now(UTC)))
+        told = [*self._erasures, msgspec.structs.replace(erasure, erased_at=datetime.now(UTC))]
+        self._erasures = [
+            msgspec.structs.replace(each, data=erasure.data, metadata=erasure.metadata)
+            if each.event_id == event.event_id
+            else each
+            for each in told
+        ]
         return True
 
     async def erasures(self) -> Sequence[Erasure]:
         """See `Erasures.erasures`."""
         return list(self._erasures)
+
+    def texts(self) -> Iterator[tuple[TextPlace, str]]:
+        """What the accounts tell, with its place."""
+        for each in self._erasures:
+            place = TextPlace(table="event_erasures", name=each.aggregate_id, key=str(each.version))
+            yield place, f"{each.data} {each.metadata} {each.reason}"
 
 
 def _undated(erasure: Erasure) -> Erasure:

@@ -81,6 +81,7 @@ class MemoryStore:
             yield TextPlace(table="aggregate_snapshots", name=name, key=key), snapshot.data
         yield from self.checkpoints.texts()
         yield from self._messages.texts()
+        yield from self.erasures.texts()
 
     async def open(self) -> None:
         """Nothing to open."""

@@ -21,6 +21,7 @@ from hitherto.infrastructure.adopting import (
 )
 from hitherto.infrastructure.postgres.connections import Connections
 from hitherto.infrastructure.postgres.errors import told
+from hitherto.infrastructure.postgres.outbox_rows import as_json, read_as
 from hitherto.infrastructure.sql import named_queries
 
 _KINDS = {
@@ -74,6 +75,8 @@ class PostgresTable:
         self._connections = _Connections(url, limit=4, timeout=10.0)
         self._types: dict[str, str] = {}
         self._generated: set[str] = set()
+        self._told: list[str] = []
+        self._as_text: set[str] = set()
         self._oid = 0
         self._kind = ""
         self._sql: Mapping[str, str] = {}
@@ -116,6 +119,11 @@ class PostgresTable:
         """See `LegacyTable.install`."""
         async with self._connections.transaction() as connection:
             await connection.execute(_DDL)
+            if await connection.fetchval(self._sql["is_inherited"], self._oid):
+                raise ConfigurationError(
+                    f"other tables inherit from {self.name}, and no trigger of it tells what is "
+                    "written to these: changes of it cannot be captured"
+                )
             await connection.execute(self._sql["install"])
 
     async def remove(self, *, force: bool = False) -> None:
@@ -193,6 +201,8 @@ class PostgresTable:
         self._kind = kind or ""
         if not await connection.fetchval(sql["is_unique"], self._oid, self.key):
             raise not_unique(self.name, self.key)
+        self._told = [read_as(each["attname"], each["computed"]) for each in columns]
+        self._as_text = {each["attname"] for each in columns if each["has_json"]}
         self._name_all(found["nspname"], found["relname"], sql)
 
     def _name_all(self, schema: str, table: str, sql: Mapping[str, str]) -> None:
@@ -207,6 +217,7 @@ class PostgresTable:
         places = {
             "{table}": self._quoted,
             "{outbox}": self._outbox,
+            "{name}": "'" + self.name.replace("'", "''") + "'",
             "{outbox_key}": quoted(f"hitherto_outbox_{table}_key"),
             "{outbox_error}": quoted(f"hitherto_outbox_{table}_err"),
             "{function}": named(f"hitherto_capture_{table}"),
@@ -215,6 +226,9 @@ class PostgresTable:
             "{columns}": listed("t"),
             "{before_columns}": listed("b"),
             "{after_columns}": listed("a"),
+            "{told_columns}": ", ".join(self._told),
+            "{new}": as_json("NEW", self.columns, self._as_text),
+            "{old}": as_json("OLD", self.columns, self._as_text),
         }
         self._sql_of_first_page = filled(sql, {**places, "{after}": "true"})
         self._sql = filled(sql, {**places, "{after}": f"t.{quoted(self.key)} > $2"})
@@ -293,6 +307,7 @@ class _Settling:
         columns = ", ".join(map(quoted, names))
         places = ", ".join(f"${number}" for number, _ in enumerate(names, 1))
         await self._write(
+            key,
             f"INSERT INTO {self._table._quoted} ({columns}) OVERRIDING SYSTEM VALUE "  # noqa: S608
             f"VALUES ({places}) ON CONFLICT ({quoted(self._table.key)}) DO NOTHING",
             *values,
@@ -304,6 +319,7 @@ class _Settling:
         columns = ", ".join(f"{quoted(name)} = ${number}" for number, name in enumerate(names, 2))
         if names:
             await self._write(
+                key,
                 f"UPDATE {self._table._quoted} SET {columns} {self._where}",  # noqa: S608
                 key_value(self._table._kind, key),
                 *values,
@@ -312,12 +328,14 @@ class _Settling:
     async def delete(self, key: str) -> None:
         """See `Settling.delete`."""
         await self._write(
+            key,
             f"DELETE FROM {self._table._quoted} {self._where}",  # noqa: S608
             key_value(self._table._kind, key),
         )
 
-    async def _write(self, statement: str, *values: Any) -> None:
+    async def _write(self, key: str, statement: str, *values: Any) -> None:
         try:
+            await self._connection.fetch(self._sql["adopting"], f"{self._table.name} {key}")
             await self._connection.execute(statement, *values)
         except asyncpg.DataError as error:  # the driver's own
             raise InvalidInput(f"a row cannot be written to {self._table.name}: {error}") from error

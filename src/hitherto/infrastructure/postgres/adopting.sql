@@ -5,8 +5,15 @@ FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.oid = to_regclass($1)
 
 -- name: columns
-SELECT attname, format_type(atttypid, NULL) AS type, attgenerated <> '' AS generated
-FROM pg_attribute WHERE attrelid = $1::bigint::oid AND attnum > 0 AND NOT attisdropped
+-- Of a virtual one also how it is computed, for a trigger is not told its value; and whether JSON is
+-- made by a cast of the type's own, as of hstore, which the type cannot read.
+SELECT attname, format_type(atttypid, NULL) AS type, attgenerated <> '' AS generated,
+       CASE attgenerated::text WHEN 'v' THEN pg_get_expr(d.adbin, d.adrelid) END AS computed,
+       EXISTS (SELECT FROM pg_cast AS c
+               WHERE c.castsource = atttypid AND c.casttarget = 'json'::regtype
+                 AND c.castmethod = 'f' AND c.oid >= 16384) AS has_json
+FROM pg_attribute LEFT JOIN pg_attrdef AS d ON d.adrelid = attrelid AND d.adnum = attnum
+WHERE attrelid = $1::bigint::oid AND attnum > 0 AND NOT attisdropped
 ORDER BY attnum
 
 -- name: is_unique
@@ -20,6 +27,12 @@ FROM pg_attribute AS a WHERE a.attrelid = $1::bigint::oid AND a.attname = $2
 SELECT EXISTS (
     SELECT FROM pg_trigger
     WHERE tgrelid = $1::bigint::oid AND tgname = '0_hitherto_capture' AND tgenabled <> 'D')
+
+-- name: is_inherited
+-- Not by partitions, to which triggers pass on.
+SELECT EXISTS (
+    SELECT FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+    WHERE i.inhparent = $1::bigint::oid AND NOT c.relispartition)
 
 -- name: count
 SELECT count(*) FROM {table}
@@ -62,18 +75,21 @@ BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         RAISE EXCEPTION 'changes of % are captured by hitherto, which TRUNCATE would elude', TG_TABLE_NAME
             USING HINT = 'DELETE the rows, or remove the capture first: hitherto adopt … --capture remove';
-    ELSIF current_setting('hitherto.adopting', true) IS NOT DISTINCT FROM 'on' THEN
+    -- What a write of hitherto's sets off in other rows, such as ON DELETE CASCADE, is captured.
+    ELSIF current_setting('hitherto.adopting', true) IS NOT DISTINCT FROM
+          ({name} || ' ' || CASE TG_OP WHEN 'DELETE' THEN OLD.{key}::text ELSE NEW.{key}::text END)
+    THEN
         NULL;
     ELSIF TG_OP = 'INSERT' THEN
-        INSERT INTO {outbox} (key, after) VALUES (NEW.{key}::text, row_to_json(NEW));
+        INSERT INTO {outbox} (key, after) VALUES (NEW.{key}::text, {new});
     ELSIF TG_OP = 'DELETE' THEN
-        INSERT INTO {outbox} (key, before) VALUES (OLD.{key}::text, row_to_json(OLD));
+        INSERT INTO {outbox} (key, before) VALUES (OLD.{key}::text, {old});
     ELSIF OLD.{key} = NEW.{key} THEN
         INSERT INTO {outbox} (key, before, after)
-        VALUES (NEW.{key}::text, row_to_json(OLD), row_to_json(NEW));
+        VALUES (NEW.{key}::text, {old}, {new});
     ELSE
-        INSERT INTO {outbox} (key, before) VALUES (OLD.{key}::text, row_to_json(OLD));
-        INSERT INTO {outbox} (key, after) VALUES (NEW.{key}::text, row_to_json(NEW));
+        INSERT INTO {outbox} (key, before) VALUES (OLD.{key}::text, {old});
+        INSERT INTO {outbox} (key, after) VALUES (NEW.{key}::text, {new});
     END IF;
     RETURN NULL;
 END $function$;
@@ -97,9 +113,13 @@ SELECT o.id, o.change_id::text, o.key, o.before IS NOT NULL, o.after IS NOT NULL
        {before_columns}, {after_columns}
 FROM (SELECT * FROM {outbox} AS w
       WHERE NOT EXISTS (SELECT FROM {outbox} AS r WHERE r.key = w.key AND r.error IS NOT NULL)
-      ORDER BY id LIMIT $1) AS o,
-     LATERAL json_populate_record(NULL::{table}, o.before) AS b,
-     LATERAL json_populate_record(NULL::{table}, o.after) AS a
+      ORDER BY id LIMIT $1) AS o
+     LEFT JOIN LATERAL (
+         SELECT {told_columns} FROM json_populate_record(NULL::{table}, o.before) AS r
+         WHERE o.before IS NOT NULL) AS b ON true
+     LEFT JOIN LATERAL (
+         SELECT {told_columns} FROM json_populate_record(NULL::{table}, o.after) AS r
+         WHERE o.after IS NOT NULL) AS a ON true
 ORDER BY o.id
 
 -- name: finish
@@ -120,9 +140,13 @@ SELECT DISTINCT key FROM {outbox} WHERE key = ANY($1::text[])
 -- name: settle
 -- The lock's patience is for others that settle; rows are waited for a moment only, so that no
 -- writer of the table ends in a deadlock for it.
-SELECT set_config('hitherto.adopting', 'on', true), set_config('lock_timeout', '2s', true),
+SELECT set_config('lock_timeout', '2s', true),
        set_config('idle_in_transaction_session_timeout', '10s', true)
 
 -- name: settle_alone
 SELECT pg_advisory_xact_lock(hashtextextended('hitherto.adopt', $1::bigint)),
        set_config('lock_timeout', '100ms', true)
+
+-- name: adopting
+-- Of which row the next write is hitherto's.
+SELECT set_config('hitherto.adopting', $1, true)

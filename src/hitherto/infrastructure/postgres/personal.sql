@@ -25,6 +25,13 @@ SELECT found.table_name, found.name, found.key FROM (
            concat_ws(' ', aggregate_id, event_data, metadata) AS told
     FROM {schema}.event_store_and_archive
     UNION ALL
+    SELECT 'event_erasures', aggregate_id, event_version::text,
+           concat_ws(' ', event_data, metadata, reason)
+    FROM {schema}.event_erasures
+    UNION ALL
+    SELECT 'aggregate_tombstones', aggregate_id, 'reason', reason
+    FROM {schema}.aggregate_tombstones
+    UNION ALL
     SELECT 'aggregate_snapshots', aggregate_id, version::text, snapshot_data::text
     FROM {schema}.aggregate_snapshots
     UNION ALL

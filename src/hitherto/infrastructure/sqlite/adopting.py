@@ -293,6 +293,7 @@ def _connected(path: str) -> apsw.Connection:
         raise ConfigurationError(f"there is no file {path!r}")
     connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
     connection.set_busy_timeout(_BUSY)
+    connection.execute("PRAGMA foreign_keys = ON")  # off, it would leave rows without their parents
     return connection
 
 

@@ -43,29 +43,34 @@ CREATE TABLE IF NOT EXISTS {outbox} (
 );
 CREATE INDEX IF NOT EXISTS {outbox_key} ON {outbox} (key);
 CREATE INDEX IF NOT EXISTS {outbox_error} ON {outbox} (key) WHERE error IS NOT NULL;
-CREATE TABLE IF NOT EXISTS hitherto_adopting (table_name TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS hitherto_adopting (table_name TEXT PRIMARY KEY, key TEXT NOT NULL);
 
 -- name: triggers
 -- A row of hitherto_adopting is seen only in the transaction that writes back, and is gone with it.
+-- What that sets off in other rows, such as ON DELETE CASCADE, is captured.
 CREATE TRIGGER {insert} AFTER INSERT ON {table}
-WHEN NOT EXISTS (SELECT 1 FROM hitherto_adopting WHERE table_name = {name}) BEGIN
+WHEN NOT EXISTS (SELECT 1 FROM hitherto_adopting
+                 WHERE table_name = {name} AND key = CAST(NEW.{key} AS TEXT)) BEGIN
     INSERT INTO {outbox} (key, was, is_there, {after_names})
     VALUES (CAST(NEW.{key} AS TEXT), 0, 1, {new});
 END;
 CREATE TRIGGER {delete} AFTER DELETE ON {table}
-WHEN NOT EXISTS (SELECT 1 FROM hitherto_adopting WHERE table_name = {name}) BEGIN
+WHEN NOT EXISTS (SELECT 1 FROM hitherto_adopting
+                 WHERE table_name = {name} AND key = CAST(OLD.{key} AS TEXT)) BEGIN
     INSERT INTO {outbox} (key, was, is_there, {before_names})
     VALUES (CAST(OLD.{key} AS TEXT), 1, 0, {old});
 END;
 CREATE TRIGGER {update} AFTER UPDATE ON {table}
 WHEN OLD.{key} IS NEW.{key}
-     AND NOT EXISTS (SELECT 1 FROM hitherto_adopting WHERE table_name = {name}) BEGIN
+     AND NOT EXISTS (SELECT 1 FROM hitherto_adopting
+                 WHERE table_name = {name} AND key = CAST(NEW.{key} AS TEXT)) BEGIN
     INSERT INTO {outbox} (key, was, is_there, {before_names}, {after_names})
     VALUES (CAST(NEW.{key} AS TEXT), 1, 1, {old}, {new});
 END;
 CREATE TRIGGER {rekey} AFTER UPDATE ON {table}
 WHEN OLD.{key} IS NOT NEW.{key}
-     AND NOT EXISTS (SELECT 1 FROM hitherto_adopting WHERE table_name = {name}) BEGIN
+     AND NOT EXISTS (SELECT 1 FROM hitherto_adopting
+                 WHERE table_name = {name} AND key = CAST(NEW.{key} AS TEXT)) BEGIN
     INSERT INTO {outbox} (key, was, is_there, {before_names})
     VALUES (CAST(OLD.{key} AS TEXT), 1, 0, {old});
     INSERT INTO {outbox} (key, was, is_there, {after_names})
@@ -100,7 +105,7 @@ UPDATE {outbox} SET error = NULL WHERE error IS NOT NULL
 SELECT DISTINCT key FROM {outbox} WHERE key IN (SELECT value FROM json_each(?))
 
 -- name: adopting
-INSERT INTO hitherto_adopting (table_name) VALUES ({name})
+INSERT OR REPLACE INTO hitherto_adopting (table_name, key) VALUES ({name}, ?)
 
 -- name: adopted
 DELETE FROM hitherto_adopting WHERE table_name = {name}

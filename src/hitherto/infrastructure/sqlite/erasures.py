@@ -39,6 +39,7 @@ class SqliteErasures:
             connection.execute("PRAGMA secure_delete = ON")
             place = (event_id, event.aggregate_id, event.version)
             connection.execute(_SQL["record"], (*place, *told, time_text(datetime.now(UTC))))
+            connection.execute(_SQL["replace_told"], wanted)
             connection.execute(_SQL["replace"], wanted)
             connection.execute(_SQL["replace_archived"], wanted)
             connection.execute(_SQL["drop_snapshot"], (event.aggregate_id,))

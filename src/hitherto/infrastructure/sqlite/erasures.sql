@@ -12,6 +12,10 @@ INSERT INTO event_erasures (
     erased_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 
+-- name: replace_told
+UPDATE event_erasures SET event_data = :data, metadata = :metadata
+WHERE event_id = :event_id AND (event_data IS NOT :data OR metadata IS NOT :metadata)
+
 -- name: replace
 UPDATE event_store SET event_data = :data, metadata = :metadata WHERE event_id = :event_id
 

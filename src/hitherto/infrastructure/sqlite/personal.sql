@@ -22,6 +22,12 @@ SELECT table_name, name, key FROM (
            aggregate_id || ' ' || event_data || ' ' || coalesce(metadata, '') AS told
     FROM event_store_and_archive
     UNION ALL
+    SELECT 'event_erasures', aggregate_id, CAST(event_version AS TEXT),
+           event_data || ' ' || coalesce(metadata, '') || ' ' || reason FROM event_erasures
+    UNION ALL
+    SELECT 'aggregate_tombstones', aggregate_id, 'reason', reason
+    FROM aggregate_tombstones
+    UNION ALL
     SELECT 'aggregate_snapshots', aggregate_id, CAST(version AS TEXT), snapshot_data
     FROM aggregate_snapshots
     UNION ALL

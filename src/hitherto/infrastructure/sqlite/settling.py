@@ -62,7 +62,7 @@ class SqliteSettling:
         names = [name for name in whole if name not in self._table._generated]
         columns, places = ", ".join(map(quoted, names)), ", ".join("?" for _ in names)
         text = f"INSERT INTO {quoted(self._table.name)} ({columns}) VALUES ({places})"  # noqa: S608
-        await self._write(text, [whole[name] for name in names])
+        await self._write(key, text, [whole[name] for name in names])
 
     async def update(self, key: str, row: Row) -> None:
         """See `Settling.update`."""
@@ -71,12 +71,12 @@ class SqliteSettling:
             columns = ", ".join(f"{quoted(name)} = ?" for name in names)
             text = f"UPDATE {quoted(self._table.name)} SET {columns} {self._where}"  # noqa: S608
             values = [row[name] for name in names]
-            await self._write(text, [*values, key_value(self._table._kind, key)])
+            await self._write(key, text, [*values, key_value(self._table._kind, key)])
 
     async def delete(self, key: str) -> None:
         """See `Settling.delete`."""
         text = f"DELETE FROM {quoted(self._table.name)} {self._where}"  # noqa: S608
-        await self._write(text, [key_value(self._table._kind, key)])
+        await self._write(key, text, [key_value(self._table._kind, key)])
 
     async def end(self) -> None:
         """Take the mark back that keeps the triggers from what is written here."""
@@ -87,10 +87,10 @@ class SqliteSettling:
     def _where(self) -> str:
         return f"WHERE {quoted(self._table.key)} = ?"
 
-    async def _write(self, text: str, values: Sequence[Any]) -> None:
+    async def _write(self, key: str, text: str, values: Sequence[Any]) -> None:
         def work(connection: apsw.Connection) -> None:
-            if not self._is_marked and self._table._has_outbox(connection):
-                connection.execute(self._sql["adopting"])
+            if self._is_marked or self._table._has_outbox(connection):
+                connection.execute(self._sql["adopting"], (key,))
                 self._is_marked = True
             try:
                 connection.execute(text, [bound(value) for value in values])

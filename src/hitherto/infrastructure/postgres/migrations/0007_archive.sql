@@ -50,6 +50,19 @@ BEGIN
             RETURN NEW;
         END IF;
     END IF;
+    -- An earlier account of an event that is erased again would else keep what goes now.
+    IF TG_OP = 'UPDATE' AND TG_TABLE_NAME = 'event_erasures' THEN
+        former := OLD;
+        former.event_data := NEW.event_data;
+        former.metadata := NEW.metadata;
+        IF ROW(former.*) IS NOT DISTINCT FROM ROW(NEW.*) AND (
+            SELECT (event_data, metadata) IS NOT DISTINCT FROM (NEW.event_data, NEW.metadata)
+            FROM {schema}.event_erasures WHERE event_id = NEW.event_id
+            ORDER BY erasure_number DESC LIMIT 1)
+        THEN
+            RETURN NEW;
+        END IF;
+    END IF;
     RAISE EXCEPTION '% on %.% is refused: events are never changed',
         TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
         USING ERRCODE = 'insufficient_privilege';

@@ -48,6 +48,8 @@ BEGIN
             event_id, aggregate_id, event_version, event_data, metadata, fields, reason, erased_by)
         VALUES (event, stored.aggregate_id, stored.event_version, new_data, new_metadata, names,
                 why, teller);
+    UPDATE {schema}.event_erasures SET event_data = new_data, metadata = new_metadata
+        WHERE event_id = event AND (event_data, metadata) IS DISTINCT FROM (new_data, new_metadata);
     UPDATE {schema}.event_store SET event_data = new_data, metadata = new_metadata
         WHERE event_id = event;
     UPDATE {schema}.event_archive SET event_data = new_data, metadata = new_metadata

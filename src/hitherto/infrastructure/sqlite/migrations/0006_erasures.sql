@@ -45,7 +45,17 @@ BEGIN
     SELECT RAISE(ABORT, 'UPDATE on event_archive is refused: events are never changed');
 END;
 
+-- An earlier account of an event that is erased again would else keep what goes now.
 CREATE TRIGGER event_erasures_refuses_update BEFORE UPDATE ON event_erasures
+    WHEN NOT (
+        NEW.erasure_number IS OLD.erasure_number AND NEW.event_id IS OLD.event_id
+        AND NEW.aggregate_id IS OLD.aggregate_id AND NEW.event_version IS OLD.event_version
+        AND NEW.fields IS OLD.fields AND NEW.reason IS OLD.reason
+        AND NEW.erased_by IS OLD.erased_by AND NEW.erased_at IS OLD.erased_at
+        AND coalesce((
+            SELECT event_data IS NEW.event_data AND metadata IS NEW.metadata
+            FROM event_erasures WHERE event_id = NEW.event_id
+            ORDER BY erasure_number DESC LIMIT 1), 0))
 BEGIN
     SELECT RAISE(ABORT, 'UPDATE on event_erasures is refused: it tells what was done');
 END;
