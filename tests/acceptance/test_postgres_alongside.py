@@ -342,3 +342,20 @@ async def _somebody_waits(admin: Any) -> None:
     async with asyncio.timeout(20):
         while not await admin.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
             await asyncio.sleep(0.01)
+
+
+async def test_effects_may_read_the_store_though_more_of_them_are_at_work_than_connections(
+    world: World,
+) -> None:
+    """Each holds one and needs another: one is left for that."""
+    store = PostgresStore(world.url, schema=world.schema, max_connections=3)
+
+    async def look(_events: Sequence[StoredEvent], _connection: Any) -> None:
+        await store.read("other")
+
+    await store.open()
+    appends = [
+        store.append([an_append(f"a-{n}")], alongside=Alongside(effects=look)) for n in range(9)
+    ]
+    assert len(await asyncio.gather(*appends)) == 9
+    await store.close()

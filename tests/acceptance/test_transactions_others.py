@@ -24,7 +24,7 @@ from tests.acceptance.callers import (
     settled,
 )
 from tests.acceptance.test_transactions import deposit, opened
-from tests.contract.projecting import Account
+from tests.contract.projecting import Account, Deposited
 from tests.servers import PgBouncer, new_schema, pgbouncer_program
 
 import hitherto.sync
@@ -283,6 +283,22 @@ async def test_nothing_is_prepared_behind_a_pooler(
                 async with other.transaction():
                     await accounts.within(other).update(id, deposit(1))
         assert (await accounts.load(id)).balance == 16
+
+
+def test_a_store_that_opens_itself_saves_again_what_a_transaction_has_kept(
+    postgres_url: str,
+) -> None:
+    """As Django's does."""
+    store = hitherto.sync.Store(lambda: connect(postgres_url, schema=new_schema()))
+    store._open_later()
+    accounts = hitherto.sync.Repository(store, Account)
+    account = opened("account-1")
+    with psycopg.connect(postgres_url) as connection, connection.transaction():
+        accounts.within(connection).save(account)
+    account.record(Deposited(amount=1))
+    accounts.save(account)
+    assert accounts.load("account-1").version == account.version
+    store.close()
 
 
 @pytest.mark.parametrize("way", [by_asyncpg, by_psycopg_async, by_async_session, by_django])

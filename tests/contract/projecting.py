@@ -187,6 +187,20 @@ class SubscriptionContract:
         await asyncio.gather(task, return_exceptions=True)
         assert seen == [("a", 1), ("a", 2), ("a", 3), ("b", 1), ("b", 2), ("a", 4)]
 
+    async def test_its_block_may_end_while_another_task_iterates(self, store: Store) -> None:
+        """Whose iteration ends."""
+        seen: list[int] = []
+
+        async def follow(events: Subscription) -> None:
+            async for recorded in events:
+                seen.append(recorded.version)  # noqa: PERF401
+
+        async with store.subscribe() as events:
+            task = asyncio.create_task(follow(events))
+            await deposit(store, "a", 1)
+            await until(lambda: len(seen) == 2)
+        await task
+
     async def test_it_goes_on_after_a_checkpoint(self, store: Store) -> None:
         """Nothing twice, nothing left out, whatever the place."""
         for number in range(4):

@@ -46,6 +46,21 @@ def counters(store: Store) -> Repository[Counter]:
 
 @needs_fork
 class TestForks:
+    def test_a_child_that_goes_elsewhere_has_the_same_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As daemons do after the fork, and the parent perhaps before it."""
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        monkeypatch.chdir(tmp_path)
+        with connect("sqlite:///counters.db") as store:
+            counters = Repository(store, Counter)
+            counters.save(Counter.start("c-1"))
+            monkeypatch.chdir(elsewhere)
+            assert in_child(lambda: counters.exists("c-1"))
+            assert counters.exists("c-1")
+        assert list(elsewhere.iterdir()) == []
+
     def test_each_process_has_a_backend_of_its_own(self, tmp_path: Path) -> None:
         """The child opens another when it first needs it; the parent's is closed and reopened."""
         notes = tmp_path / "notes"
@@ -85,6 +100,21 @@ class TestForks:
         entries = [line.split() for line in notes.read_text().splitlines()]
         own = str(os.getpid())
         assert [what for maker, _, what in entries if maker != own] == ["made"]
+
+    def test_a_child_sees_what_is_stored_in_its_own_backend(self, tmp_path: Path) -> None:
+        """So an aggregate that was saved in a transaction of the caller's is confirmed there."""
+        with connect(f"sqlite:///{tmp_path}/store.db") as store:
+            counters = Repository(store, Counter)
+
+            def child() -> int | None:
+                counter = Counter.start("c-1")
+                counters.save(counter)
+                (recorded,) = store.read("c-1")
+                counter._unconfirmed = 1, recorded.event_id
+                counter.count()
+                return counters.save(counter)
+
+            assert in_child(child) == 2
 
     def test_memory_is_the_parents_alone(self, counters: Repository[Counter]) -> None:
         """The child finds an empty store; the parent keeps its events."""

@@ -62,7 +62,8 @@ class Inline:
                 raise ProjectionBehind(
                     f"{projection.name!r} has not seen all events, or was built by an older "
                     "version: while nothing is appended, fill it with `hitherto projections run "
-                    "--until-caught-up`, then open the store again"
+                    "--until-caught-up`, and retry or skip what `hitherto projections parked` "
+                    "tells of, then open the store again"
                 )
 
     def with_effects(self, alongside: Alongside | None) -> Alongside:

@@ -57,7 +57,8 @@ class Subscription:
 
     async def __aexit__(self, *_error: object) -> None:
         self.stop()
-        await self._events.aclose()
+        if not getattr(self._events, "ag_running", False):  # Else another task's ends by itself.
+            await self._events.aclose()
 
     def __aiter__(self) -> AsyncIterator[RecordedEvent[Event]]:
         """Begin, or go on after the latest event that was given."""

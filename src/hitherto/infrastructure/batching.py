@@ -107,6 +107,7 @@ class GroupCommit:
         self._max_appends = max_appends
         self._free_lanes = lanes
         self._room = asyncio.Semaphore(100 * max_appends)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._queue: deque[_Entry] = deque()
         self._under_way: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -132,6 +133,9 @@ class GroupCommit:
 
     async def append(self, append: Append) -> int:
         """Write `append`; returns the position of its last event, or raises why it lost."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # A semaphore belongs to the loop under which somebody waited.
+            self._loop, self._room = loop, asyncio.Semaphore(100 * self._max_appends)
         async with self._room:
             if self._closing:
                 return await patiently(lambda: self._write_alone(append))

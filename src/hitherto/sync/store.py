@@ -3,9 +3,12 @@
 import functools
 import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
+from pathlib import Path
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -18,6 +21,7 @@ from hitherto.application.selection import PAGE, Selection
 from hitherto.application.store import _appended
 from hitherto.application.views import Documents, Totals
 from hitherto.application.within import CallersTransaction, store_within
+from hitherto.connect import Settings
 from hitherto.domain.event import Event
 from hitherto.domain.recorded import RecordedEvent
 from hitherto.errors import EventStoreError
@@ -208,7 +212,8 @@ class Store:
             return
         async with here.opening:
             if self._background is not here:
-                self._async.backend = self._make().backend
+                made = self._make()
+                self._async.backend, self._async.sealed = made.backend, made.sealed
                 self._background = here
             if self._opened and self not in here.opened:
                 await self._open()
@@ -274,4 +279,16 @@ def _with_parameters_of(
 @_with_parameters_of(hitherto.connect)
 def connect(*args: Any, **settings: Any) -> Store:
     """A store; open it with ``with``. See `hitherto.connect`."""
-    return Store(functools.partial(hitherto.connect, *args, **settings))
+    url = _lasting(args[0] if args else settings.pop("url", None))
+    return Store(functools.partial(hitherto.connect, url, **settings))
+
+
+def _lasting(url: str | None) -> str:
+    """A URL that leads a child to the same file, though it goes elsewhere as daemons do."""
+    url = Settings.from_environment(url=url).url
+    path = url.removeprefix("sqlite:///")
+    if path == url:
+        return url
+    with suppress(OSError):
+        path = quote(str(Path(unquote(path)).absolute()))
+    return f"sqlite:///{path}"

@@ -464,3 +464,15 @@ async def test_many_appends_leave_no_cycles_behind() -> None:
         assert gc.collect() < 100
     finally:
         gc.enable()
+
+
+def test_it_may_be_crowded_under_one_event_loop_after_another() -> None:
+    """A store is opened again under the next one."""
+    log = Log(max_appends=1)
+
+    async def crowd(name: str) -> None:
+        await asyncio.gather(*(log.commit.append(an_append(f"{name}-{n}")) for n in range(200)))
+
+    asyncio.run(crowd("a"))
+    asyncio.run(crowd("b"))
+    assert len(log.versions) == 400

@@ -187,6 +187,26 @@ async def test_of_two_tasks_that_cannot_open_it_each_is_told(path: str) -> None:
     assert [type(each) for each in opening] == [EventStoreUnavailable] * 2
 
 
+async def test_all_its_connections_lead_to_one_file_wherever_the_process_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are opened on demand, and the path may be relative, as the default is."""
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    store = SqliteStore("store.db")
+    await store.open()
+    await store.append([an_append("a")])
+    monkeypatch.chdir(tmp_path / "there")
+    for _ in range(2):
+        found = await asyncio.gather(*(store.read("a") for _ in range(8)))
+        assert [len(events) for events in found] == [1] * 8
+        await store.close()
+        await store.open()
+    await store.close()
+    assert not list((tmp_path / "there").iterdir())
+
+
 async def test_its_pool_use_tells_who_is_at_work(store: SqliteStore) -> None:
     """Jobs that wait for a connection are not counted."""
     go_on = threading.Event()

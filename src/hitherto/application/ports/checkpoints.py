@@ -63,8 +63,8 @@ class Checkpoints(Protocol):
             setup: As in `prepare`; for the first generation.
 
         Returns:
-            Whether it is; not if its checkpoint is behind the log, or its view is of a lower
-            version.
+            Whether it is; not if its checkpoint is behind the log, its view is of a lower version,
+            or events of it are set aside, for no worker would try them again.
 
         Raises:
             ProjectionSuperseded: Its view is of a higher version.
@@ -121,7 +121,8 @@ class Checkpoints(Protocol):
     async def switch(self, generation: Generation, *, side_effects: bool, finish: Change) -> bool:
         """Make a generation that was filled the active one, in one transaction; retire the other.
 
-        If the other was run by appends, so is this one from now on.
+        If the other was run by appends, so is this one from now on; then no event of it may be set
+        aside.
 
         Args:
             generation: The new one.

@@ -93,6 +93,8 @@ class MemoryCheckpoints:
             if version > view.generation.version or view.reached(self._log) < len(self._log):
                 return False
             if not view.inline:
+                if view.parked:
+                    return False
                 view.inline = True
                 view.fence_off()
             return True
@@ -185,9 +187,13 @@ class MemoryCheckpoints:
                 return False
             if not new.may_replace(old.reached(self._log), side_effects=side_effects):
                 return False
+            if old.inline and new.parked:
+                return False
             await run(repr(generation.name), partial(finish, None, new.generation, old.generation))
             reached = old.reached(self._log)
-            if not new.may_replace(reached, side_effects=side_effects):
+            if (old.inline and new.parked) or not new.may_replace(
+                reached, side_effects=side_effects
+            ):
                 return False  # Workers went on while it was awaited.
             del self._views[generation.name][old.generation.number]
             new.generation = msgspec.structs.replace(new.generation, state="active")

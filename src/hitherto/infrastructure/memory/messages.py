@@ -3,8 +3,11 @@
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from hitherto.application.alongside import FORGOTTEN, Alongside, Timer
 from hitherto.application.ports.personal import TextPlace
+from hitherto.application.records import utc
 from hitherto.infrastructure.checkpoints import already_fired, already_handled
 
 
@@ -43,7 +46,7 @@ class Messages:
             place = (timer.process, timer.aggregate_id, timer.name)
             self._timers.pop(place, None)
             if timer.due is not None:
-                self._timers[place] = timer
+                self._timers[place] = replace(timer, due=utc(timer.due))
 
     def handled(self, scope: str, keys: Sequence[str]) -> Collection[str]:
         """See `EventStore.handled`."""

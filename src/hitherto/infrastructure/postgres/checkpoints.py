@@ -100,7 +100,7 @@ class PostgresCheckpoints:
                     return False
                 if not inline:
                     reached, _ = await self._lock(connection, active)
-                    if appending or reached < end:
+                    if appending or reached < end or await self._has_parked(connection, active):
                         return False
                     await connection.execute(self._sql["take_inline"], *_key(active))
                 return True
@@ -182,6 +182,9 @@ class PostgresCheckpoints:
         await connection.fetchrow(self._sql[query], *_key(old))
         reached: int = await connection.fetchval(self._sql["checkpoint"], new.name)
         if highest > reached if side_effects else lowest < reached:
+            raise _NotYet
+        inline, _ = await connection.fetchrow(self._sql["inline"], new.name)
+        if inline and await self._has_parked(connection, new):
             raise _NotYet
         return reached
 
@@ -284,6 +287,9 @@ class PostgresCheckpoints:
         made = _generation(await borrowed.connection.fetchrow(query, *row))
         await borrowed.run(lambda lent_to: setup(lent_to, made, old))
         return made
+
+    async def _has_parked(self, connection: Any, generation: Generation) -> bool:
+        return bool(await connection.fetch(self._sql["parked"], *_key(generation)))
 
     async def _lock(self, connection: Any, generation: Generation) -> tuple[int, int]:
         """Let nobody move its checkpoints; the lowest and the highest."""

@@ -59,6 +59,7 @@ class Connections:
         # a few stay out, for whoever comes next, as long as nobody waits in line for one.
         self._hot: list[Any] = []
         self._in_line = 0
+        self._lending = asyncio.Semaphore(1)
         self._releases: set[asyncio.Task[None]] = set()
         self._through_pooler = False
         self._opening = Opening()
@@ -77,6 +78,9 @@ class Connections:
                         await prepare(connection)
                 finally:
                     await connection.close(timeout=self._timeout)
+                # One is left for who has borrowed one and asks the store: else all of them could
+                # wait for one more.
+                self._lending = asyncio.Semaphore(max(self._limit - 1, 1))
                 self._pool = await self._make_pool()
 
     async def close(self) -> None:
@@ -162,7 +166,7 @@ class Connections:
                 the process is frozen: then the server ends it, so that nobody waits for its locks.
         """
         limit = min(max(round(patience * 1000), 1), _LONGEST)
-        async with self.session(bare=True) as connection:
+        async with self._lending, self.session(bare=True) as connection:
             transaction = connection.transaction(isolation="read_committed")
             try:
                 await transaction.start()

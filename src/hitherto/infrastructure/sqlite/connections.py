@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import TypeVar
 
 import apsw
@@ -40,6 +41,9 @@ class Connections:
 
     def __init__(self, path: str, *, max_readers: int, migrate: bool = True) -> None:
         self.path = path
+        self._file = path
+        with suppress(OSError):  # It may be opened again and again, wherever the process is then.
+            self._file = str(Path(path).absolute())
         self._may_migrate = migrate
         self._max_readers = max_readers
         self._writer: ThreadPoolExecutor | None = None
@@ -155,7 +159,7 @@ class Connections:
             flags = apsw.SQLITE_OPEN_READWRITE
             if self._may_migrate:
                 flags |= apsw.SQLITE_OPEN_CREATE
-            connection = apsw.Connection(self.path, flags=flags)
+            connection = apsw.Connection(self._file, flags=flags)
             try:
                 connection.set_busy_handler(_patience())
                 for pragma in _PRAGMAS:

@@ -68,6 +68,8 @@ def take_inline(connection: apsw.Connection, name: str, version: int, setup: Cha
     if version > active.version or reached < watermark:
         return False
     if not is_inline(connection, name, version):
+        if _has_parked(connection, active):
+            return False
         connection.execute(_SQL["take_inline"], {"name": name, "generation": active.number})
     return True
 
@@ -91,6 +93,8 @@ def switch(
     if highest > reached if side_effects else lowest < reached:
         return False
     ((_, paused, inline, _),) = select(connection, _SQL["state"], (name, old.number))
+    if inline and _has_parked(connection, new):
+        return False
     if side_effects:
         same = old.number if old.partitions == new.partitions else None
         handover = {"name": name, "new": new.number, "old": same, "reached": reached}
@@ -138,6 +142,10 @@ def _make(
 def _retire(connection: apsw.Connection, generation: Generation) -> None:
     bindings = {"name": generation.name, "generation": generation.number}
     connection.execute(_SQL["retire"], bindings)
+
+
+def _has_parked(connection: apsw.Connection, generation: Generation) -> bool:
+    return bool(select(connection, _SQL["parked"], (generation.name, generation.number)))
 
 
 def _extent(connection: apsw.Connection, generation: Generation) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from hitherto.testing.checkpoint_contract.making import (
     attend,
     hold,
     nothing,
+    parked,
     prepare,
     some_events,
 )
@@ -106,6 +107,32 @@ class InlineContract:
         assert await _append(backend, "c") is False
         assert await _take(backend, version=2) is True
         assert await _append(backend, "c", version=2) is True
+
+    async def test_one_with_events_set_aside_is_not_taken(self, backend: Backend) -> None:
+        """No worker would try them again, and later events of their aggregates would be run."""
+        (position, *_) = await some_events(backend, 1)
+        made = await prepare(backend)
+        held = await hold(backend, made)
+        await advance(backend, made, held, position, parked=[parked(made, position)])
+        assert await _take(backend) is False
+        await advance(backend, made, held, position, unparked=[position])
+        assert await _take(backend) is True
+
+    async def test_a_new_version_with_events_set_aside_does_not_take_its_place(
+        self, backend: Backend
+    ) -> None:
+        """Appends go on with the old one."""
+        await _take(backend)
+        await _append(backend, "a")
+        new = await prepare(backend, version=2)
+        held = await hold(backend, new)
+        first = await backend.watermark()
+        await advance(backend, new, held, first, parked=[parked(new, first)])
+        assert await _switch(backend, new) is False
+        assert await _append(backend, "b") is True
+        last = await backend.watermark()
+        await advance(backend, new, held, last, unparked=[first])
+        assert await _switch(backend, new) is True
 
     async def test_a_reset_hands_it_to_a_worker(self, backend: Backend) -> None:
         """It begins anew, and is behind."""
