@@ -45,4 +45,5 @@ async def _timed(
 
 async def begin_anew(store: Store, projection: Projection[Any]) -> None:
     """Empty a projection's view, if there is one, and go back to the first event."""
-    await store.backend.checkpoints.reset(projection.name, setup=drop_and_set_up(projection))
+    checkpoints = store.backend.checkpoints
+    await checkpoints.reset(projection.name, setup=drop_and_set_up(projection, checkpoints))

@@ -116,9 +116,9 @@ def idle_workers(ours: Ours, seconds: float) -> Sample:
     """Projections on one store, to which nothing comes; their workers renew leases."""
 
     def work(store: Store, number: int) -> Any:
-        class Nothing(Projection[Any], name=f"nothing {number}"):
+        class Nothing(Projection[None], name=f"nothing {number}"):
             @on
-            def nothing(self, event: FineEvent, context: Context[Any]) -> None:
+            def nothing(self, event: FineEvent, context: Context[None]) -> None:
                 """Nothing comes."""
 
         return ProjectionWorker(store, Nothing()).run()

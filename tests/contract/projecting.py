@@ -4,7 +4,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import msgspec
 import pytest
@@ -652,16 +652,16 @@ class ProjectionContract:
     async def test_side_effects_are_silent_in_a_rebuild(self, store: Store) -> None:
         """For what the old one has handled; none is left out, none is done again."""
 
-        class Letters(Projection[Any], version=1):
+        class Letters(Projection[None], version=1):
             sent: ClassVar[list[str]] = []
             kept: ClassVar[list[str]] = []
 
             @on(side_effect=True)
-            def send(self, event: Deposited, context: Context[Any]) -> None:
+            def send(self, event: Deposited, context: Context[None]) -> None:
                 self.sent.append(f"{context.recorded.aggregate_id}:{event.amount}")
 
             @on
-            def keep(self, event: Deposited, context: Context[Any]) -> None:
+            def keep(self, event: Deposited, context: Context[None]) -> None:
                 self.kept.append(f"{context.recorded.aggregate_id}:{event.amount}")
 
         await deposit(store, "a", 1, 2)
@@ -675,11 +675,11 @@ class ProjectionContract:
     async def test_it_may_begin_behind_what_is_stored(self, store: Store, spread: bool) -> None:
         """What is to come it is given; and where it has begun, that is where it goes on."""
 
-        class Letters(Projection[Any], version=1):
+        class Letters(Projection[None], version=1):
             sent: ClassVar[list[int]] = []
 
             @on
-            def send(self, event: Deposited, context: Context[Any]) -> None:
+            def send(self, event: Deposited, context: Context[None]) -> None:
                 self.sent.append(event.amount)
 
         async def catch_up(**settings: Any) -> None:
@@ -705,11 +705,11 @@ class ProjectionContract:
     async def test_side_effects_of_a_spread_projection_are_done_once(self, store: Store) -> None:
         """Though its partitions are not equally far when the new view takes its place."""
 
-        class Letters(Projection[Any], name="letters"):
+        class Letters(Projection[None], name="letters"):
             sent: ClassVar[list[str]] = []
 
             @on(side_effect=True)
-            def send(self, event: Deposited, context: Context[Any]) -> None:
+            def send(self, event: Deposited, context: Context[None]) -> None:
                 self.sent.append(context.recorded.aggregate_id)
 
         names = [f"account-{number}" for number in range(20)]
@@ -735,16 +735,16 @@ class ProjectionContract:
     ) -> None:
         """An event that the old view has handled, and that failed in the new one."""
 
-        class Letters(Projection[Any], name="letters"):
+        class Letters(Projection[None], name="letters"):
             sent: ClassVar[list[str]] = []
             fail: ClassVar[list[bool]] = []
 
             @on(side_effect=True)
-            def send(self, event: Deposited, context: Context[Any]) -> None:
+            def send(self, event: Deposited, context: Context[None]) -> None:
                 self.sent.append(context.recorded.aggregate_id)
 
             @on
-            def view(self, event: Deposited, context: Context[Any]) -> None:
+            def view(self, event: Deposited, context: Context[None]) -> None:
                 if self.fail:
                     raise RuntimeError("no")
 
@@ -774,11 +774,11 @@ class ProjectionContract:
         """Nothing is parked for it, however long it takes."""
         outages = [True] * 4
 
-        class Looking(Projection[Any]):
+        class Looking(Projection[None]):
             given: ClassVar[list[int]] = []
 
             @on
-            def look(self, event: Deposited, context: Context[Any]) -> None:
+            def look(self, event: Deposited, context: Context[None]) -> None:
                 if outages:
                     outages.pop()
                     raise EventStoreUnavailable("out")
@@ -1026,7 +1026,7 @@ class Broken(Rows, name="rows", tables=["deposits"]):
     """Fails after it has written."""
 
     @on
-    def fails(self, event: Deposited, context: Context[Any]) -> None:
+    def fails(self, event: Deposited, context: Context[Any]) -> NoReturn:
         raise RuntimeError("no")
 
 
@@ -1078,6 +1078,35 @@ class RowsContract(ABC):
             await deposit(store, "a", 3)
             await ProjectionWorker(store, Negated()).catch_up()
         assert await self.rows() == {"a-2": -1, "a-3": -2, "a-4": -3}
+
+    async def test_a_setup_that_makes_no_table_is_refused(self) -> None:
+        """Such as one that forgot a statement; nothing is kept of it."""
+
+        class Forgetful(Rows, name="rows", tables=["deposits", "sums"]):
+            pass
+
+        async with self.opened() as store:
+            with pytest.raises(HandlerFailed, match=r"Forgetful.setup made no table 'sums'"):
+                await ProjectionWorker(store, Forgetful()).run()
+            assert await store.backend.checkpoints.status() == []
+
+    async def test_a_rebuild_whose_setup_makes_no_table_is_refused(self) -> None:
+        """Such as one that makes the table of before; that is still there."""
+
+        class Same(Rows, name="rows", version=2, tables=["deposits"]):
+            def setup(self, connection: Any, batch: Batch[Any]) -> Any:
+                return connection.execute(
+                    "CREATE TABLE IF NOT EXISTS deposits (place TEXT PRIMARY KEY, amount INT)"
+                )
+
+        async with self.opened() as store:
+            await deposit(store, "a", 1)
+            await ProjectionWorker(store, Rows()).catch_up()
+            with pytest.raises(HandlerFailed, match=r"Same.setup made no table 'deposits__2'"):
+                await ProjectionWorker(store, Same()).catch_up()
+            await deposit(store, "a", 2)
+            await ProjectionWorker(store, Rows()).catch_up()
+        assert await self.rows() == {"a-2": 1, "a-3": 2}
 
     async def test_an_inline_view_is_committed_with_the_append(self) -> None:
         """So it can be read at once."""

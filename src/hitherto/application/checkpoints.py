@@ -13,6 +13,9 @@ from hitherto.errors import HandlerFailed
 State = Literal["filling", "active", "retired"]
 """Of a generation: built beside the one that is read, read by everybody, or replaced."""
 
+Lends = Literal["nothing", "blocking", "async"]
+"""What projections are given to write with: no connection, one that blocks, or one to await."""
+
 Work = Callable[[Any], Awaitable[None] | None]
 """Does something in a transaction, with the connection that it is given."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hitherto.application.alongside import Alongside
+from hitherto.application.fitting import check_fits
 from hitherto.application.projection import Projection, batch_of, in_order, stored_nowhere
 from hitherto.application.rebuild import drop_and_set_up
 from hitherto.application.records import StoredEvent
@@ -38,6 +39,7 @@ class Inline:
             raise InvalidInput(f"inline: two projections bear one name: {self._names}")
         for each in projections:
             each.check()
+            check_fits(each, store.backend.checkpoints.lends)
             if each.elsewhere or each.gathers:
                 raise InvalidInput(
                     f"{each.name!r} cannot be inline: its effects are not written through the "
@@ -54,9 +56,12 @@ class Inline:
             ProjectionBehind: One has not.
             ProjectionSuperseded: A higher version of one is in use.
         """
+        checkpoints = self._store.backend.checkpoints
         for projection, *_ in self._parts:
-            taken = await self._store.backend.checkpoints.take_inline(
-                projection.name, version=projection.version, setup=drop_and_set_up(projection)
+            taken = await checkpoints.take_inline(
+                projection.name,
+                version=projection.version,
+                setup=drop_and_set_up(projection, checkpoints),
             )
             if not taken:
                 raise ProjectionBehind(

@@ -93,7 +93,8 @@ class Projection(Generic[C]):
                 )
 
     Where many events can be handled at once, override `handle` in place of handlers, and name the
-    events in the class statement. On SQLite, methods are plain functions.
+    events in the class statement. On SQLite, methods are plain functions. One that writes nothing
+    in the store's database is a `Projection[None]`.
 
     Args (of the class statement):
         name: The stored name; the class's name if left out.
@@ -197,7 +198,12 @@ class Projection(Generic[C]):
     @property
     def side_effects(self) -> bool:
         """Whether it has a handler whose effect is not in the view."""
-        return self.elsewhere or any(each.side_effect for each in self._all_handlers())
+        return self.elsewhere or any(each.side_effect for each in self.handlers)
+
+    @property
+    def handlers(self) -> Sequence[EventHandler]:
+        """Its marked methods, each once for each class of events that it is for."""
+        return [each for handlers in self._handlers.values() for each in handlers]
 
     def _calls(self, events: Sequence[Recorded], batch: Batch[C]) -> Iterator[Any]:
         for recorded in events:
@@ -206,9 +212,6 @@ class Projection(Generic[C]):
                 if handler.side_effect and batch.silent:
                     continue
                 yield handler.function(self, event, _context(batch, recorded))
-
-    def _all_handlers(self) -> list[EventHandler]:
-        return [each for handlers in self._handlers.values() for each in handlers]
 
 
 Handler = Callable[[Any, Context[C]], Awaitable[None] | None]

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from uuid import uuid4
 
 from hitherto.application.checkpoints import Generation
+from hitherto.application.fitting import check_fits
 from hitherto.application.handling import Handling
 from hitherto.application.logging import log_event
 from hitherto.application.membership import Membership, lowest
@@ -65,7 +66,8 @@ class ProjectionWorker(Generic[C]):
         name: The worker's own, unique among all processes.
 
     Raises:
-        InvalidInput: A setting that makes no sense, or a class that is no event's.
+        InvalidInput: A setting that makes no sense, a class that is no event's, or a projection
+            that cannot write to this store.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class ProjectionWorker(Generic[C]):
         if isinstance(projection, type):
             raise InvalidInput(f"{projection!r} is a class: give an instance of it")
         projection.check()
+        check_fits(projection, store.backend.checkpoints.lends, setup_only=transactions is not None)
         self.name: str = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._store = store
         self._projection = projection
@@ -165,7 +168,7 @@ class ProjectionWorker(Generic[C]):
             version=self._projection.version,
             partitions=self._partitions,
             rebuild=self._rebuild,
-            setup=drop_and_set_up(self._projection),
+            setup=drop_and_set_up(self._projection, self._checkpoints),
             after=self._after and min(self._after, await self._store.watermark()),
         )
 

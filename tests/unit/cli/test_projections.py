@@ -116,6 +116,13 @@ def test_a_reset_is_done_when_it_is_said_to_be_meant(capsys: pytest.CaptureFixtu
     assert view() == fold()
 
 
+def test_a_reset_by_code_for_another_store_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything: its tables would be gone."""
+    elsewhere = "postgresql://127.0.0.1:1/none"
+    told = refused(capsys, "reset", STEPS, "--yes", "--url", elsewhere)
+    assert "Steps.setup is a plain function" in told
+
+
 def test_a_reset_by_code_of_another_version_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """Its tables are not those that are there."""
     projections("run", STEPS, CAUGHT_UP)

@@ -1,6 +1,6 @@
 """What is asked of a backend for projections."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Protocol
 
 from hitherto.application.checkpoints import (
@@ -8,6 +8,7 @@ from hitherto.application.checkpoints import (
     Change,
     Document,
     Generation,
+    Lends,
     ParkedEvent,
     Progress,
     ProjectionStatus,
@@ -19,7 +20,15 @@ class Checkpoints(Protocol):
     """Keeps how far each projection has come, who works on it, and the documents of its views.
 
     Every method raises `EventStoreUnavailable` when the store cannot be reached.
+
+    Attributes:
+        lends: What `work`, `setup` and `finish` are given to write with.
     """
+
+    @property
+    def lends(self) -> Lends:
+        """What `work`, `setup` and `finish` are given to write with."""
+        ...
 
     async def prepare(
         self,
@@ -133,6 +142,15 @@ class Checkpoints(Protocol):
 
         Returns:
             Whether it was done; not if the checkpoints do not fit.
+        """
+        ...
+
+    def has_table(self, connection: Any, name: str) -> Awaitable[bool] | bool:
+        """Whether there is a table, in the transaction of a `Change`.
+
+        Args:
+            connection: What that was given.
+            name: The table's, perhaps with a schema's before a dot.
         """
         ...
 

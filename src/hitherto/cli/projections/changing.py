@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from hitherto import ConfigurationError
+from hitherto.application.fitting import check_fits
 from hitherto.application.projection import Projection
 from hitherto.application.rebuild import drop_and_set_up
 from hitherto.cli.connecting import connect
@@ -77,11 +78,14 @@ def reset(
 
 
 async def _reset(projection: Projection[Any], url: str | None, schema: str) -> None:
-    async with connect(url, schema=schema, migrate=False) as store:
+    store = connect(url, schema=schema, migrate=False)
+    checkpoints = store.backend.checkpoints
+    check_fits(projection, checkpoints.lends)
+    async with store:
         for each in await known(store, projection.name):
             if each.state == "active" and each.version != projection.version:
                 raise ConfigurationError(
                     f"{projection.name!r} is of version {each.version}, but this code has "
                     f"{projection.version}: rebuild it"
                 )
-        await store.backend.checkpoints.reset(projection.name, setup=drop_and_set_up(projection))
+        await checkpoints.reset(projection.name, setup=drop_and_set_up(projection, checkpoints))

@@ -15,6 +15,7 @@ from hitherto.application.checkpoints import (
     Document,
     Generation,
     Lease,
+    Lends,
     ParkedEvent,
     Progress,
     ProjectionStatus,
@@ -44,6 +45,8 @@ class MemoryCheckpoints:
         log: The store's, in order of position, which is counted from 1.
         writing: Held while generations change, and while the store appends.
     """
+
+    lends: Lends = "nothing"
 
     def __init__(self, log: Sequence[StoredEvent], writing: Opening) -> None:
         self._log = log
@@ -203,6 +206,10 @@ class MemoryCheckpoints:
             if side_effects:
                 new.leave_effects_to(old, reached)
             return True
+
+    def has_table(self, connection: Any, name: str) -> bool:  # noqa: ARG002
+        """See `Checkpoints.has_table`."""
+        return False
 
     async def reset(self, name: str, *, setup: Change) -> bool:
         """See `Checkpoints.reset`."""

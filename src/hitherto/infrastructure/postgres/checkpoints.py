@@ -12,6 +12,7 @@ from hitherto.application.checkpoints import (
     Document,
     Generation,
     Lease,
+    Lends,
     ParkedEvent,
     Progress,
     ProjectionStatus,
@@ -44,6 +45,8 @@ class PostgresCheckpoints:
         connections: To the database.
         schema: Which one.
     """
+
+    lends: Lends = "async"
 
     def __init__(self, connections: Connections, schema: Schema) -> None:
         self._connections = connections
@@ -187,6 +190,10 @@ class PostgresCheckpoints:
         if inline and await self._has_parked(connection, new):
             raise _NotYet
         return reached
+
+    async def has_table(self, connection: Any, name: str) -> bool:
+        """See `Checkpoints.has_table`."""
+        return await connection.fetchval(self._sql["has_table"], name) is True
 
     async def reset(self, name: str, *, setup: Change) -> bool:
         """See `Checkpoints.reset`."""

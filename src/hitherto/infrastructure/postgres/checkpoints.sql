@@ -9,6 +9,9 @@ SELECT set_config('lock_timeout', '5s', true),
 -- For a lock, though others wait meanwhile.
 SELECT set_config('lock_timeout', '5s', true)
 
+-- name: has_table
+SELECT to_regclass($1) IS NOT NULL
+
 -- name: current_generations
 -- The active one first.
 SELECT name, generation, version, state, partitions::int

@@ -13,6 +13,7 @@ from hitherto.application.checkpoints import (
     Change,
     Document,
     Generation,
+    Lends,
     ParkedEvent,
     Progress,
     ProjectionStatus,
@@ -29,6 +30,8 @@ class SqliteCheckpoints:
     Args:
         connections: To the file.
     """
+
+    lends: Lends = "blocking"
 
     def __init__(self, connections: Connections) -> None:
         self._write = connections.write
@@ -105,6 +108,10 @@ class SqliteCheckpoints:
                 connection, generation, side_effects=side_effects, finish=finish
             )
         )
+
+    def has_table(self, connection: apsw.Connection, name: str) -> bool:
+        """See `Checkpoints.has_table`."""
+        return generations.has_table(connection, name)
 
     async def reset(self, name: str, *, setup: Change) -> bool:
         """See `Checkpoints.reset`."""

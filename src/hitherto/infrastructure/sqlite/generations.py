@@ -116,6 +116,12 @@ def reset(connection: apsw.Connection, name: str, setup: Change) -> bool:
     return True
 
 
+def has_table(connection: apsw.Connection, name: str) -> bool:
+    """See `Checkpoints.has_table`."""
+    schema, _, table = name.rpartition(".")
+    return bool(select(connection, _SQL["has_table"], (table, schema or None)))
+
+
 def pause(connection: apsw.Connection, name: str, *, paused: bool) -> bool:
     """See `Checkpoints.pause`."""
     return bool(select(connection, _SQL["pause"], (paused, name)))

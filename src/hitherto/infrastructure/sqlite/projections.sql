@@ -2,6 +2,9 @@
 SELECT generation, version, state, partitions FROM projection_generations
 WHERE name = ? AND state <> 'retired' ORDER BY generation
 
+-- name: has_table
+SELECT 1 FROM pragma_table_info(?, ?) LIMIT 1
+
 -- name: current_names
 SELECT DISTINCT name FROM projection_generations WHERE state <> 'retired' ORDER BY name
 
