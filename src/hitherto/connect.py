@@ -9,10 +9,11 @@ from urllib.parse import unquote
 import msgspec
 
 from hitherto.application.codec import MAX_PAYLOAD, JsonCodec
+from hitherto.application.ids import time_ordered_id
 from hitherto.application.instrumentation import Instrumentation
 from hitherto.application.ports import Backend, Clock, Codec, IdFactory, PersonalKeys
 from hitherto.application.projection import Projection
-from hitherto.application.store import Store, time_ordered_id, utc_now
+from hitherto.application.store import Store, utc_now
 from hitherto.errors import ConfigurationError
 from hitherto.infrastructure.chaining import Chained
 from hitherto.infrastructure.resilience import Resilient

@@ -19,8 +19,8 @@ from hitherto.application.checking.describing import definitions_of, described
 from hitherto.application.checking.schemas import Schemas, merged
 from hitherto.application.checking.stored import Stored, stored_shapes
 from hitherto.application.checking.tallying import SHAPES
+from hitherto.application.ids import time_ordered_id
 from hitherto.application.records import Append, NewEvent
-from hitherto.application.store import time_ordered_id
 from hitherto.examples.traffic_fines import Fine, history_of, sample_lines
 
 

@@ -11,9 +11,9 @@ import pytest
 from tests.faults.row import Run
 from tests.faults.rows.lost_answers import Planted, lose_answers
 
+from hitherto.application.ids import time_ordered_id
 from hitherto.application.ports import Backend
 from hitherto.application.records import Append
-from hitherto.application.store import time_ordered_id
 from hitherto.errors import AggregateError
 
 pytestmark = pytest.mark.integration

@@ -18,9 +18,9 @@ from tests.faults.workload import recorded
 from tests.servers import PostgresCluster, start_cluster
 
 from hitherto import connect
+from hitherto.application.ids import time_ordered_id
 from hitherto.application.ports import Backend
 from hitherto.application.records import Append, LogPage, Snapshot
-from hitherto.application.store import time_ordered_id
 from hitherto.errors import EventStoreUnavailable, HithertoError
 from hitherto.infrastructure.memory import MemoryStore
 from hitherto.infrastructure.postgres import schema as postgres_schema

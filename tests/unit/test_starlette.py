@@ -1,12 +1,13 @@
 """`install` in Starlette and FastAPI: what belongs to the application remains its own."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from examples.fastapi_service.accounts import Account
+from examples.fastapi_service.accounts import Account, AccountOpened
 from fastapi import Depends, FastAPI
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -18,13 +19,19 @@ from tests.unit.infrastructure.test_asgi import Answer, ask
 
 from hitherto import (
     AggregateNotFound,
+    Batch,
     ConfigurationError,
+    Context,
     EventSerializationFailed,
     EventStoreUnavailable,
+    HandlerFailed,
+    Projection,
+    ProjectionWorker,
     Repository,
     connect,
     current_metadata,
     metadata_context,
+    on,
 )
 from hitherto.fastapi import CurrentStore, IdempotencyKey, IfMatch, IfMatchRequired, repository
 from hitherto.starlette import get_store, idempotency_key_of, if_match, install
@@ -80,6 +87,38 @@ async def test_the_store_is_open_around_the_applications_own_lifespan(
     assert seen == ["Ann"]
     with pytest.raises(EventStoreUnavailable, match="closed"):
         await Repository(store, Account).save(Account.open("bob", "Bob"))
+
+
+async def test_a_worker_that_has_failed_is_told_while_the_service_serves(tmp_path: Path) -> None:
+    """And again at the end, by who awaits it."""
+    store = connect(f"sqlite:///{tmp_path / 'accounts.db'}")
+
+    class Mistyped(Projection[Any], name="mistyped", tables=["sums"]):
+        def setup(self, connection: Any, batch: Batch[Any]) -> None:
+            connection.execute("CREATE TABEL sums (n INTEGER)")
+
+        @on
+        def opened(self, event: AccountOpened, context: Context[Any]) -> None: ...
+
+    @asynccontextmanager
+    async def own(app: Starlette) -> AsyncGenerator[None]:
+        worker = ProjectionWorker(store, Mistyped())
+        working = asyncio.create_task(worker.run())
+        yield
+        worker.stop()
+        await working
+
+    app = Starlette(lifespan=own)
+    install(app, store, operations="/ops")
+    with pytest.raises(HandlerFailed, match="TABEL"):
+        async with app.router.lifespan_context(app):
+            async with asyncio.timeout(30):
+                while b"degraded" not in (ready := await ask(app, "/ops/readyz")).body:
+                    await asyncio.sleep(0.01)
+            assert ready.status == 200
+            assert (
+                b"the worker of 'mistyped' in this process has ended: HandlerFailed" in ready.body
+            )
 
 
 async def test_an_error_of_the_inside_stays_inside(app: Starlette) -> None:

@@ -1,5 +1,6 @@
 """How a store is: `Health`, which asks the server, and `Usage`, which costs nothing."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -53,3 +54,14 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     breaker: BreakerState = "closed"
     watermark_lag: int = 0
     problems: tuple[str, ...] = ()
+
+
+def worse_by(health: Health, problems: Sequence[str]) -> Health:
+    """The same with further problems, with which it is degraded at best."""
+    if not problems:
+        return health
+    return msgspec.structs.replace(
+        health,
+        status="unhealthy" if health.status == "unhealthy" else "degraded",
+        problems=(*health.problems, *problems),
+    )

@@ -8,7 +8,7 @@ from typing import Any, Generic, Self, TypeVar
 import msgspec
 
 from hitherto.application.fingerprint import fingerprint, state_struct
-from hitherto.application.health import Health
+from hitherto.application.health import Health, worse_by
 from hitherto.application.logging import log_event
 from hitherto.application.records import Snapshot, Stream
 from hitherto.application.store import Store
@@ -74,11 +74,7 @@ class Snapshots(Generic[A]):
             return store
         name = self._definition.aggregate_type
         problem = f"no snapshot of {name} is taken, so loads get slower: {self.unsupported}"
-        return msgspec.structs.replace(
-            store,
-            status="unhealthy" if store.status == "unhealthy" else "degraded",
-            problems=(*store.problems, problem),
-        )
+        return worse_by(store, [problem])
 
     def restore(self, aggregate: A, stream: Stream) -> str | None:
         """Take on the stream's snapshot; if it cannot be trusted, say why instead."""

@@ -8,12 +8,10 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
-from uuid import UUID, SafeUUID
-
-import uuid_utils
 
 from hitherto.application.codec import JsonCodec, Serializer, unknown_aggregate_type
-from hitherto.application.health import Health
+from hitherto.application.health import Health, worse_by
+from hitherto.application.ids import time_ordered_id
 from hitherto.application.importing import History, Imported, Progress, import_events, in_silence
 from hitherto.application.inline import Inline
 from hitherto.application.instrumentation import Instrumentation
@@ -37,9 +35,6 @@ if TYPE_CHECKING:
 
 D = TypeVar("D")
 
-_UNKNOWN = SafeUUID.unknown
-
-
 _appended: ContextVar[Mapping[object, int]] = ContextVar(
     "hitherto_appended", default=MappingProxyType({})
 )
@@ -48,14 +43,6 @@ _appended: ContextVar[Mapping[object, int]] = ContextVar(
 def utc_now() -> datetime:
     """The default clock."""
     return datetime.now(UTC)
-
-
-def time_ordered_id() -> UUID:
-    """The default id factory: UUIDv7, whose rising order keeps the store's index dense."""
-    made = object.__new__(UUID)  # UUID(int=…) takes twice as long, for each event
-    object.__setattr__(made, "int", uuid_utils.uuid7().int)
-    object.__setattr__(made, "is_safe", _UNKNOWN)
-    return made
 
 
 class Store:
@@ -77,6 +64,7 @@ class Store:
         sealed: The same, but personal fields are told as they are stored.
         outer: The store itself, of one that works in a transaction of the caller's.
         turn: Gives what lets updates of one aggregate through this store take turns.
+        ended: By projection, that its worker in this process has failed, and why.
         patience: Gives what nobody has asked for so many seconds at the most.
     """
 
@@ -103,6 +91,7 @@ class Store:
         self._serializers: dict[str, Serializer[Any]] = {}
         self.inline: Inline = Inline(self, inline)
         self.outer: Store | None = None
+        self.ended: dict[str, str] = {}
         self.patience: Callable[[float], AbstractAsyncContextManager[Any]] = asyncio.timeout
         self._key = object()  # unlike the id of a store that is gone, never met again
         self.turn: Callable[[str], AbstractAsyncContextManager[None]] = Turns().turn
@@ -328,8 +317,11 @@ class Store:
         return await self.backend.watermark()
 
     async def health_check(self) -> Health:
-        """The state of the store; it reports what is wrong rather than raise."""
-        return await self.backend.health_check()
+        """The state of the store, and of workers of it in this process that have failed.
+
+        It reports what is wrong rather than raise.
+        """
+        return worse_by(await self.backend.health_check(), tuple(self.ended.values()))
 
     def known_serializer(self, aggregate_type: str) -> Serializer[Any] | None:
         """The serializer of a kind of aggregate that a repository was made of."""

@@ -4,16 +4,17 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Generic, TypeVar
 from uuid import uuid4
 
 from hitherto.application.checkpoints import Generation
+from hitherto.application.ending import ending_is_told
 from hitherto.application.fitting import check_fits
 from hitherto.application.handling import Handling
 from hitherto.application.logging import log_event
 from hitherto.application.membership import Membership, lowest
+from hitherto.application.outages import outlived
 from hitherto.application.projection import SPREAD, Projection
 from hitherto.application.rebuild import drop_and_set_up, put_in_place
 from hitherto.application.selection import Selection
@@ -29,11 +30,10 @@ from hitherto.errors import (
 )
 
 C = TypeVar("C")
-T = TypeVar("T")
 
 LEASE = 6.0  # seconds
 ATTEMPTS = 5
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0  # seconds in an outage
+_PAUSE = 0.05  # seconds until a partition that was lost, or a switch, is tried again
 _SAVE_AFTER = 0.1  # seconds, where nothing concerns the projection
 
 
@@ -123,12 +123,15 @@ class ProjectionWorker(Generic[C]):
     async def run(self) -> None:
         """Work until `stop` is called or the task is cancelled; outages are waited for.
 
+        What ends it is logged before it is raised, and `Store.health_check` tells of it.
+
         Raises:
             ProjectionSuperseded: A higher version of the projection is at work.
             CheckpointInvalid: The log is not the one that the checkpoint was taken of.
             EventSerializationFailed: An event is of a type that the code does not know.
         """
-        await self._run(None)
+        with ending_is_told(self._store, self._projection.name):
+            await self._run(None)
 
     async def catch_up(self) -> None:
         """Work until all that is stored now has been handled, and a new view is in place.
@@ -153,7 +156,7 @@ class ProjectionWorker(Generic[C]):
         self._until = until
         try:
             while not self._stopped.is_set():
-                generation = await self._outliving(self._prepare)
+                generation = await outlived(self._prepare, self._stopped, self._waits)
                 if generation is None:
                     return
                 version = generation.version
@@ -196,7 +199,9 @@ class ProjectionWorker(Generic[C]):
         attending = asyncio.create_task(members.keep())
         try:
             while not self._stopped.is_set() and not members.over:
-                await self._outliving(lambda: self._read(generation, members, handling))
+                await outlived(
+                    lambda: self._read(generation, members, handling), self._stopped, self._waits
+                )
             if members.over or generation.state == "active":
                 self._rebuild = False
         finally:
@@ -220,7 +225,7 @@ class ProjectionWorker(Generic[C]):
             await self._read_on(generation, members, handling)
         except LeaseLost:
             self._log(logging.INFO, "projection_lease_lost", generation)
-            await asyncio.sleep(_FIRST_PAUSE)
+            await asyncio.sleep(_PAUSE)
 
     async def _stand_by(self, generation: Generation, members: Membership) -> None:
         """Wait for a partition, or until others have done what was to be done."""
@@ -318,7 +323,7 @@ class ProjectionWorker(Generic[C]):
                 members.over = True
                 self._log(logging.INFO, "projection_switched", generation, position=position)
                 return True
-            await asyncio.sleep(_FIRST_PAUSE)
+            await asyncio.sleep(_PAUSE)
             return limit is not None
         if self._until is not None and position >= self._until:
             while await self._rest() == 0:
@@ -326,21 +331,8 @@ class ProjectionWorker(Generic[C]):
             self._stopped.set()
         return self._stopped.is_set()
 
-    async def _outliving(self, step: Callable[[], Awaitable[T]]) -> T | None:
-        """Do a step, again and again until the store can be reached; None once stopped."""
-        pause = _FIRST_PAUSE
-        while not self._stopped.is_set():
-            try:
-                return await step()
-            except (Unavailable, AggregateLocked) as error:
-                if isinstance(error, Unavailable) and not error.transient:
-                    raise
-                self._log(logging.WARNING, "projection_waits", error=str(error))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._stopped.wait()
-            pause = min(2 * pause, _LONGEST_PAUSE)
-        return None
+    def _waits(self, error: Exception) -> None:
+        self._log(logging.WARNING, "projection_waits", error=str(error))
 
     def _wake(self) -> None:
         if self._subscription is not None:

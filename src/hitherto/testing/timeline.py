@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-from hitherto.application.store import time_ordered_id
+from hitherto.application.ids import time_ordered_id
 from hitherto.domain.event import Event
 from hitherto.domain.identifiers import check_identifier
 from hitherto.domain.metadata import Metadata

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from hitherto import Aggregate, Event, Instrumentation, JsonCodec, Repository
-from hitherto.application.store import Store, time_ordered_id, utc_now
+from hitherto.application.ids import time_ordered_id
+from hitherto.application.store import Store, utc_now
 from hitherto.infrastructure.memory import MemoryStore
 
 

@@ -187,7 +187,7 @@ def test_a_projection_that_cannot_go_on_ends_the_others_too(
     with started("run", LETTERS, STEPS) as process:
         out, err = process.communicate(timeout=LONG)
     assert process.returncode == 1
-    assert err.startswith("hitherto: ")
-    assert err.count("\n") == 1
-    assert "'Steps'" in err
+    logged, told = err.splitlines()
+    assert "projection_ended" in logged
+    assert told.startswith("hitherto: 'Steps'")
     assert out == "Working on letters, Steps.\n"

@@ -24,6 +24,7 @@ def create_app(store: Store | None = None) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         # Of many such processes one works, and another takes over when it ends. To have one for
         # this alone: hitherto projections run shop.views:OpenOrders
+        # If it fails, that is logged, and /ops/readyz says "degraded".
         worker = ProjectionWorker(store, OpenOrders())
         working = asyncio.create_task(worker.run())
         yield
