@@ -32,7 +32,7 @@ def _parked(
 
 def caught_up() -> None:
     """Let a worker do what there is to do."""
-    assert projections("--log-level", "error", "run", STEPS, "--until-caught-up") == 0
+    projections("--log-level", "error", "run", STEPS, "--until-caught-up")
 
 
 def parked(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -59,6 +59,20 @@ def test_what_is_parked_is_listed_with_what_it_waits_for(
     assert len(lines) == 15
     assert max(map(len, lines)) <= 80
     assert view() == {**fold(), FINE: 2}
+
+
+def test_who_lets_it_catch_up_is_told_that_something_is_missing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And by the exit status; until it is skipped."""
+    words = ["run", STEPS, "--until-caught-up"]
+    assert projections(*words) == 1
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "Steps: 0 events handled",
+        "Steps: 7 set aside: see hitherto projections parked Steps",
+    ]
+    printed(capsys, "skip", "Steps", "--aggregate", FINE, "--yes")
+    assert printed(capsys, *words).splitlines()[1:] == ["Steps: 6 events handled"]
 
 
 def test_as_json_everything_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
+from shlex import quote
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
 
 from hitherto import Repository, Store
+from hitherto.application.projection import Projection
 from hitherto.application.subscription import PAGE
 from hitherto.application.worker import LEASE, ProjectionWorker
 from hitherto.cli.connecting import connect
@@ -38,7 +40,8 @@ def run(
         hitherto projections run shop.views:Balances --url postgresql://localhost/shop
 
     After a signal the batch that is being handled is finished, and the exit status is 0. A second
-    signal rolls it back; the exit status is 1, as it is where a projection cannot go on.
+    signal rolls it back; the exit status is 1, as it is where a projection cannot go on, or where
+    it has caught up but for events that are set aside.
 
     Parameters
     ----------
@@ -60,12 +63,27 @@ def run(
     ]
     console = Console(highlight=False)
     say(console, f"Working on {', '.join(each.name for each in chosen)}.")
-    ending = asyncio.run(_run(store, workers, catch_up=until_caught_up))
+    ending, parked = asyncio.run(_run(store, chosen, workers, catch_up=until_caught_up))
     for each, worker in zip(chosen, workers, strict=True):
         say(console, f"{each.name}: {worker.handled:,} events handled")
-    return 1 if ending == "cancelled" else 0
+    for name, count in parked.items():
+        see = f"hitherto projections parked {quote(name)}"
+        say(console, f"{name}: {count:,} set aside: see {see}", "yellow")
+    return 1 if ending == "cancelled" or parked else 0
 
 
-async def _run(store: Store, workers: Sequence[ProjectionWorker[Any]], *, catch_up: bool) -> Ending:
+async def _run(
+    store: Store,
+    projections: Sequence[Projection[Any]],
+    workers: Sequence[ProjectionWorker[Any]],
+    *,
+    catch_up: bool,
+) -> tuple[Ending, dict[str, int]]:
+    """How the work ended, and, if by itself, of which projections events are set aside."""
     async with store:
-        return await work(workers, catch_up=catch_up)
+        ending = await work(workers, catch_up=catch_up)
+        if ending != "done":
+            return ending, {}
+        names = [each.name for each in projections]
+        found = await store.backend.checkpoints.status()
+    return ending, {each.name: each.parked for each in found if each.name in names and each.parked}
