@@ -79,6 +79,23 @@ assert asyncio.run(opened()) == "healthy"
             stand_ins=_ANOTHER_REGISTRY,
         ),
     },
+    "docs/how-to/run-a-process.md": {
+        "import signal": Surrounded(
+            before="""
+import os
+import signal
+import threading
+import time
+
+def end():
+    while signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=end).start()
+""",
+        ),
+    },
     "docs/how-to/run-on-postgresql.md": {
         "async with connect() as store:": Surrounded(
             before="import asyncio\nfrom hitherto import connect\nasync def main():",

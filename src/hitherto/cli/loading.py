@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from hitherto import Aggregate, ConfigurationError, Decider
+from hitherto import Aggregate, ConfigurationError, Decider, Process, Reactions
 from hitherto.application.projection import Projection
 
 Kind: TypeAlias = Callable[[str], Aggregate[Any]]
@@ -77,6 +77,11 @@ def load_projection(name: str) -> Projection[Any]:
         ConfigurationError: There is none.
     """
     found = _named(name, _PROJECTION, _is_projection)
+    if _is_process(found):
+        raise ConfigurationError(
+            f"{name!r} is a process, which needs the bus and the store of a program of your own: "
+            "run it there, by `await ProjectionWorker(store, Reactions(store, …, bus)).run()`"
+        )
     if not _is_projection(found):
         raise ConfigurationError(
             f"{name!r} is neither a projection's class of your own nor an instance of one"
@@ -143,7 +148,11 @@ def _is_kind(value: Any) -> bool:
 def _is_projection(value: Any) -> bool:
     if isinstance(value, type):  # The bases that hitherto offers handle nothing by themselves.
         return Projection in value.__mro__ and not value.__module__.startswith("hitherto.app")
-    return isinstance(value, Projection)
+    return isinstance(value, Projection) and not _is_process(value)
+
+
+def _is_process(value: Any) -> bool:
+    return isinstance(value, Reactions) or (isinstance(value, type) and issubclass(value, Process))
 
 
 def _imported(module_name: str, asked_for: str, what: str = _AGGREGATE) -> ModuleType:

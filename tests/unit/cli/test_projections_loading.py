@@ -10,7 +10,7 @@ from hitherto import ConfigurationError
 from hitherto.cli.loading import load_projection, load_projections
 
 SHOP = """
-from hitherto import Aggregate, Context, Documents, Event, Projection, on, projection
+from hitherto import *
 
 class Placed(Event):
     pass
@@ -33,6 +33,20 @@ class Mailed(Projection):
 class Broken(Projection):
     def __init__(self):
         raise RuntimeError("no settings")
+
+class Followed(Event):
+    pass
+
+class Reminder(Process[Followed]):
+    @on
+    def placed(self, event: Placed, recorded: RecordedEvent):
+        pass
+
+    def apply(self, event):
+        pass
+
+store = connect("memory:")
+reminders = Reactions(store, Reminder, CommandBus(store))
 
 def told(event: Placed, context: Context) -> None:
     pass
@@ -94,6 +108,8 @@ def test_two_of_one_name_are_refused() -> None:
         ("shop_3:Order", "'shop_3:Order' is neither a projection's class of your own nor an"),
         ("shop_3:Documents", "is neither a projection's class of your own"),
         ("shop_3:number", "is neither a projection's class of your own"),
+        ("shop_3:Reminder", "'shop_3:Reminder' is a process, which needs the bus"),
+        ("shop_3:reminders", "ProjectionWorker(store, Reactions(store, …, bus)).run()"),
         ("shop_3:Mailed", "'shop_3:Mailed' cannot be made without arguments: TypeError: "),
         ("shop_3:Mailed", "make an instance in the module, and name that"),
         ("shop_3:Broken", "RuntimeError: no settings"),
