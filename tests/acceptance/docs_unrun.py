@@ -29,6 +29,7 @@ PYTHON = {
         "from hitherto import ProjectionWorker, connect": _BROKER,
         "from hitherto.infrastructure.redis import RedisPublisher": _BROKER,
     },
+    "docs/how-to/run-projections.md": {"import os": _STORY},
     "docs/how-to/use-with-django.md": {
         'INSTALLED_APPS = ["hitherto.django"]': _EXAMPLE,
         "HITHERTO = {": _EXAMPLE,

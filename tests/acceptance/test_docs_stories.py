@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 from tests.acceptance.callers import connected
 from tests.acceptance.docs_blocks import ROOT, blocks_of
 from tests.acceptance.docs_listener import Listener, Meanwhile
@@ -25,6 +26,8 @@ from tests.acceptance.docs_stories import (
     users_in_a_table,
 )
 from tests.acceptance.postgres_stores import with_database
+
+from hitherto import ProjectionWorker, Repository, Store
 
 pytestmark = pytest.mark.integration
 
@@ -105,6 +108,30 @@ def test_who_moves_from_crud_sees_what_the_page_shows(
     reader = Listener(tmp_path, monkeypatch, database)
     page = ROOT / "docs/how-to/move-from-crud.md"
     reader.tell(page, users_in_a_table(reader, page))
+
+
+def test_a_view_on_postgresql_is_filled_rebuilt_and_read_as_the_page_shows(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a service, from a pool of its own."""
+    reader = Listener(tmp_path, monkeypatch, database)
+    page = ROOT / "docs/how-to/run-projections.md"
+    code = [each.code for each in blocks_of(page) if each.language == "python"]
+    shop = reader.write("shop.views", "\n".join(each for each in code if "shop.db" not in each))
+
+    async def work(store: Store) -> None:
+        accounts = Repository(store, shop.Account)
+        account = shop.Account("account-1")
+        account.deposit(50)
+        account.record(shop.Withdrawn(amount=8))
+        await accounts.save(account)
+        for rebuild in (False, True):
+            view = shop.BalancesOnPostgres()
+            await ProjectionWorker(store, view, rebuild=rebuild).catch_up()
+
+    reader.fill(work)
+    with TestClient(shop.app) as client:
+        assert client.get("/balances").json() == {"account-1": 42}
 
 
 def test_commands_whose_output_is_not_shown_end_well(
