@@ -19,6 +19,7 @@
     │   └── PublisherUnavailable       a broker
     ├── EventStoreError
     │   ├── EventSerializationFailed   an event cannot be written or read
+    │   │   └── InvalidEventData           a value in it cannot be stored; also an InvalidInput
     │   ├── SnapshotNotSupported       a state that cannot be encoded
     │   └── SchemaMismatch             tables newer than the code, missing, or of another encoding
     ├── ProjectionError
@@ -153,6 +154,10 @@ class EventStoreUnavailable(Unavailable, EventStoreError):
 
 class EventSerializationFailed(EventStoreError):
     """An event cannot be encoded, or a stored one cannot be decoded by this code."""
+
+
+class InvalidEventData(EventSerializationFailed, InvalidInput):
+    """A value in an event, or in its metadata, cannot be stored; the message says where it is."""
 
 
 class SnapshotNotSupported(EventStoreError):

@@ -111,6 +111,11 @@ def check_conversation(service: Service) -> None:
     assert problem(opened(service, "ann"), 409) == ("AggregateVersionConflict", 0, 3)
     assert problem(withdrawal(service, "ann", 46), 422)[0] == "InvalidAggregateState"
     assert problem(withdrawal(service, "ann", -1), 422)[0] == "InvalidInput"
+    unstorable = service.ask("POST", "/accounts", {"id": "eve", "owner": "E\0e"})
+    assert problem(unstorable, 422)[0] == "InvalidEventData"
+    assert unstorable.body["detail"] == "AccountOpened.owner contains a NUL character: leave it out"
+    too_long = service.ask("POST", "/accounts", {"id": "eve", "owner": "e" * 1024 * 1024})
+    assert problem(too_long, 422)[0] == "InvalidEventData"
     assert problem(withdrawal(service, "bob", 1), 404)[0] == "AggregateNotFound"
     assert problem(service.ask("GET", "/accounts/bob"), 404)[0] == "AggregateNotFound"
     assert problem(withdrawal(service, "ann", 1, If_Match="3"), 400)[0] == "InvalidHeader"

@@ -13,7 +13,12 @@ from hitherto.application.personal import MARK, check_no_envelope, enclosed, env
 from hitherto.application.ports import Codec
 from hitherto.application.records import StoredEvent, StreamRow
 from hitherto.application.upcasting import decoders_of
-from hitherto.application.validation import check_fields, check_text, first_difference
+from hitherto.application.validation import (
+    check_fields,
+    first_difference,
+    has_nul,
+    unstorable_text,
+)
 from hitherto.domain.aggregate import check_aggregate_type
 from hitherto.domain.definition import Definition
 from hitherto.domain.event import Event
@@ -21,7 +26,7 @@ from hitherto.domain.identifiers import check_identifier
 from hitherto.domain.metadata import Metadata
 from hitherto.domain.personal import personal_fields, subject_of
 from hitherto.domain.recorded import RecordedEvent
-from hitherto.errors import EventSerializationFailed
+from hitherto.errors import EventSerializationFailed, InvalidEventData
 
 E = TypeVar("E", bound=Event)
 
@@ -68,25 +73,33 @@ class JsonCodec:
         """`value` as JSON text.
 
         Raises:
-            EventSerializationFailed: It is too long or nested too deep, or it holds something
-                that cannot be stored: a NaN, an infinity, a datetime without a zone, a NUL, a
-                lone surrogate, a value of an unknown type.
+            InvalidEventData: It is too long or nested too deep, or it holds something that
+                cannot be stored: a NaN, an infinity, a datetime without a zone, a NUL, a lone
+                surrogate.
+            EventSerializationFailed: It holds a value of an unknown type.
         """
         name = type(value).__name__
         try:
             check_fields(value)
+        except ValueError as error:
+            raise InvalidEventData(str(error)) from error
+        try:
             encoded = self._encode(value)
             text = encoded.decode()
-            check_text(text)
         except TypeError as error:
             which = unencodable(value, self._encode)
             raise EventSerializationFailed(f"{which} cannot be stored: {error}") from error
         except (ValueError, OverflowError, RecursionError) as error:
-            raise EventSerializationFailed(f"{name} cannot be stored: {error}") from error
+            told = unstorable_text(value, name) or f"{name} cannot be stored: {error}"
+            raise InvalidEventData(told) from error
         if len(encoded) > self._max_payload:
-            raise EventSerializationFailed(
+            raise InvalidEventData(
                 f"{name} takes {len(encoded)} bytes as JSON, at most {self._max_payload} are "
                 "allowed: store a reference to large data, or raise max_payload"
+            )
+        if has_nul(text):
+            raise InvalidEventData(
+                unstorable_text(value, name) or f"{name} contains a NUL character"
             )
         return text
 
@@ -151,19 +164,20 @@ class Serializer(Generic[E]):
         It is decoded once to be sure: an event that is stored can be read again.
 
         Raises:
-            EventSerializationFailed: It cannot be stored, or would come back changed, as where a
-                field holds a value of another type than its annotation says.
+            InvalidEventData: It cannot be stored, or would come back changed, as where a field
+                holds a value of another type than its annotation says.
+            EventSerializationFailed: A value is of a type that the codec does not know.
         """
         text = self._encode(event)
         name = type(event).__qualname__
         try:
             restored = self._decoders[event.__event_type__, event.__schema_version__](text)
         except (ValueError, RecursionError) as error:
-            raise EventSerializationFailed(
+            raise InvalidEventData(
                 f"{name} cannot be stored, it could not be read again: {error}"
             ) from error
         if restored != event:
-            raise EventSerializationFailed(
+            raise InvalidEventData(
                 f"{name} cannot be stored, its field {first_difference(event, restored)} would "
                 "be read again changed: give it a value of the type that it is annotated with"
             )

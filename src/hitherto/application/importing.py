@@ -102,9 +102,8 @@ def encoded(store: "Store", past: Past) -> PlacedEvent:
     """The form in which a backend takes a past event.
 
     Raises:
-        EventSerializationFailed: The event cannot be stored, or no repository of the store knows
-            its type of aggregate.
-        InvalidInput: Its class is not in the aggregate's union, or another value is wrong.
+        EventSerializationFailed: No repository of the store knows its type of aggregate.
+        InvalidInput: Its class is not in the aggregate's union, or a value cannot be stored.
     """
     serializer = store.known_serializer(past.aggregate_type)
     if serializer is None:

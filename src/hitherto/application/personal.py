@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from hitherto.domain.personal import REDACTED
-from hitherto.errors import EventSerializationFailed
+from hitherto.errors import EventSerializationFailed, InvalidEventData
 
 MARK = "hitherto.personal"
 """The key by which an envelope is known; no other value of an event may be an object with it."""
@@ -44,7 +44,7 @@ def enclosed(text: str, names: Iterable[str], subject: str) -> str:
     """An event's fields, those of these names in envelopes.
 
     Raises:
-        EventSerializationFailed: Another one looks like an envelope.
+        InvalidEventData: Another one looks like an envelope.
     """
     fields = _FIELDS.decode(text)
     check_no_envelope(fields)
@@ -58,14 +58,14 @@ def check_no_envelope(fields: dict[str, msgspec.Raw] | str) -> None:
     """Refuse fields of which one looks like an envelope, or will once PostgreSQL sorts its keys.
 
     Raises:
-        EventSerializationFailed: One does.
+        InvalidEventData: One does.
     """
     if isinstance(fields, str):
         fields = _FIELDS.decode(fields)
     for name, raw in fields.items():
         text = bytes(raw).strip()
         if MARK.encode() in text and text[:1] == b"{" and MARK in _FIELDS.decode(text):
-            raise EventSerializationFailed(
+            raise InvalidEventData(
                 f"the field {name!r} has the key {MARK!r}, which hitherto keeps for itself: give "
                 "it another one"
             )

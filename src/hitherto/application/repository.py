@@ -148,7 +148,8 @@ class Repository(Generic[A]):
         Raises:
             AggregateVersionConflict: Another writer was first; nothing was stored.
             AggregateIDMismatch: The aggregate, or what is stored under its id, is of another type.
-            EventSerializationFailed: A pending event cannot be stored.
+            InvalidEventData: A pending event, or the metadata, cannot be stored.
+            EventSerializationFailed: A value is of a type that the codec does not know.
             EventStoreUnavailable: The store cannot be reached.
         """
         self._check_own(aggregate)

@@ -15,6 +15,7 @@ from hitherto.errors import (
     AlreadyHandled,
     EventSerializationFailed,
     InvalidAggregateState,
+    InvalidEventData,
 )
 
 
@@ -158,7 +159,7 @@ def prepare(
         try:
             encoded = store.codec.encode(flat)
         except EventSerializationFailed as error:
-            raise EventSerializationFailed(f"the metadata cannot be stored: {error}") from error
+            raise InvalidEventData(f"the metadata cannot be stored: {error}") from error
     return [_append_of(store, aggregate, encoded) for aggregate in aggregates]
 
 

@@ -300,7 +300,7 @@ class Store:
             AggregateVersionConflict: A version does not follow the one before it, or another
                 event is stored under it.
             AggregateIDMismatch: An aggregate is stored under another type.
-            EventSerializationFailed: An event cannot be stored, or no repository knows its type.
+            EventSerializationFailed: No repository knows an event's type.
             InvalidInput: An event's class is not in the aggregate's union, an event id is stored
                 elsewhere, or another value cannot be stored.
             EventStoreUnavailable: The store cannot be reached.

@@ -94,7 +94,7 @@ def check_value(value: Any, path: str, depth: int = 0) -> None:
     if isinstance(value, float | Decimal):
         finite = math.isfinite(value) if isinstance(value, float) else value.is_finite()
         if not finite:
-            raise ValueError(f"{path} is {value}: only finite numbers can be stored")
+            raise ValueError(f"{path} is {value}: give a finite number")
     elif isinstance(value, datetime):
         if value.utcoffset() is None:
             raise ValueError(f"{path} has no time zone: give one, such as tzinfo=UTC")
@@ -103,14 +103,23 @@ def check_value(value: Any, path: str, depth: int = 0) -> None:
             check_value(part, f"{path}{name}", depth + 1)
 
 
-def check_text(text: str) -> None:
-    """Refuse JSON text with a NUL character in a string, which PostgreSQL cannot store.
+def has_nul(text: str) -> bool:
+    """Whether JSON text has a NUL character in a string, which PostgreSQL cannot store."""
+    return "\\u0000" in text and _NUL.search(text) is not None
 
-    Raises:
-        ValueError: It has one.
-    """
-    if "\\u0000" in text and _NUL.search(text):
-        raise ValueError("a string contains a NUL character, which cannot be stored")
+
+def unstorable_text(value: Any, path: str, depth: int = 0) -> str | None:
+    """Tells where in a value a text has a NUL or a lone surrogate; asked when one was met."""
+    if isinstance(value, str):
+        if not _UNSTORABLE.search(value):
+            return None
+        nul = "\0" in value
+        what = "a NUL character" if nul else "a lone surrogate, which is not valid text"
+        return f"{path} contains {what}: leave it out"
+    if depth > MAX_DEPTH:  # of a type that was not asked for, and so not checked before
+        return None
+    told = (unstorable_text(part, f"{path}{name}", depth + 1) for name, part in _parts(value))
+    return next(filter(None, told), None)
 
 
 def first_difference(before: msgspec.Struct, after: msgspec.Struct) -> str:

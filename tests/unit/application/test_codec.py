@@ -14,6 +14,8 @@ from hitherto import (
     AggregateIDMismatch,
     Event,
     EventSerializationFailed,
+    InvalidEventData,
+    InvalidInput,
     JsonCodec,
     Metadata,
 )
@@ -109,7 +111,7 @@ class TestJsonCodec:
         """Of the text as it is stored."""
         codec = JsonCodec(max_payload=10)
         assert codec.encode("ü" * 4) == '"üüüü"'
-        with pytest.raises(EventSerializationFailed, match=r"takes 12 bytes .* at most 10"):
+        with pytest.raises(InvalidEventData, match=r"takes 12 bytes .* at most 10"):
             codec.encode("ü" * 5)
 
     def test_a_type_of_ones_own_needs_hooks(self) -> None:
@@ -125,10 +127,33 @@ class TestJsonCodec:
         with pytest.raises(EventSerializationFailed, match=r"Turned\.by \(.*\) cannot be stored"):
             JsonCodec().encode(Turned(by=Angle(90)))
 
-    def test_a_message_names_the_class_and_the_place(self) -> None:
-        """And not the whole value."""
-        with pytest.raises(EventSerializationFailed, match=r"Noted\.value\[0\]\[1\] is nan"):
-            JsonCodec().encode(Noted(value={"a": [1, float("nan")]}))
+    @pytest.mark.parametrize(
+        ("value", "told"),
+        [
+            (float("nan"), "Noted.value[0][1] is nan: give a finite number"),
+            ("\0", "Noted.value[0][1] contains a NUL character: leave it out"),
+            ("\ud800", "Noted.value[0][1] contains a lone surrogate, which is not valid text"),
+        ],
+    )
+    def test_a_message_names_the_class_and_the_place(self, value: Any, told: str) -> None:
+        """And not the whole value; whoever gave it is told so, as of other bad input."""
+        with pytest.raises(InvalidEventData) as caught:
+            JsonCodec().encode(Noted(value={"a": [1, value]}))
+        assert str(caught.value).startswith(told)
+        assert isinstance(caught.value, EventSerializationFailed | InvalidInput)
+
+    def test_a_type_that_the_codec_does_not_know_is_no_input(self) -> None:
+        """Whoever wrote the class can mend it, and nobody else."""
+        with pytest.raises(EventSerializationFailed) as caught:
+            JsonCodec().encode(Turned(by=Angle(90)))
+        assert not isinstance(caught.value, InvalidInput)
+
+    def test_a_text_that_a_hook_has_made_is_refused_too(self) -> None:
+        """By the name of the class alone, for nothing tells whence it is."""
+        codec = JsonCodec(enc_hook=lambda angle: chr(angle.degrees))
+        for degrees, told in ((0, "^Turned contains a NUL"), (0xD800, "^Turned cannot be stored")):
+            with pytest.raises(InvalidEventData, match=told):
+                codec.encode(Turned(by=Angle(degrees)))
 
 
 class TestSerializer:
@@ -210,14 +235,14 @@ class TestSerializer:
     ) -> None:
         """The message names the field, and not its value."""
         event: Any = Noted(value=(1, "secret"))
-        with pytest.raises(EventSerializationFailed, match="its field value would") as caught:
+        with pytest.raises(InvalidEventData, match="its field value would") as caught:
             serializer.encode(event, "f-1")
         assert "secret" not in str(caught.value)
 
     def test_a_field_that_could_not_be_read_is_refused(self, serializer: Serializer[Any]) -> None:
         """When it is saved, rather than when it is loaded."""
         paid: Any = Paid
-        with pytest.raises(EventSerializationFailed, match="could not be read again"):
+        with pytest.raises(InvalidEventData, match="could not be read again"):
             serializer.encode(paid(amount="not a number"), "f-1")
 
     def test_an_event_class_that_cannot_be_decoded_is_refused_at_once(self) -> None:

@@ -322,7 +322,7 @@ async def test_a_state_that_cannot_be_kept_is_told(store: Store) -> None:
         await repository.save(divided)
     result = await replay(repository)
     assert counts(result) == {"aggregates": 2, "missing": 1, "unfoldable": 1, "taken": 1}
-    assert "only finite numbers" in result.findings[0].places[0].what
+    assert "give a finite number" in result.findings[0].places[0].what
 
 
 async def test_a_wrong_snapshot_is_replaced_however_few_the_events(

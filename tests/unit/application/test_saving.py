@@ -7,8 +7,8 @@ import pytest
 
 from hitherto import (
     AggregateVersionConflict,
-    EventSerializationFailed,
     InvalidAggregateState,
+    InvalidInput,
     Metadata,
     metadata_context,
 )
@@ -53,7 +53,7 @@ def test_what_could_not_be_encoded_is_not_sent_before(store: Store) -> None:
     account = Account.open("a-1")
     unstorable: Any = Deposited
     account.record(unstorable(amount=1, note="a NUL: \0"))
-    with pytest.raises(EventSerializationFailed):
+    with pytest.raises(InvalidInput, match=r"^Deposited\.note contains a NUL character"):
         prepare(store, [account], None)
     assert [unsaved.envelope for unsaved in account._unsaved] == [None, None]
 
@@ -68,6 +68,15 @@ def test_metadata_is_one_text_for_all(store: Store) -> None:
     assert texts == {'{"correlation_id":"c","actor":"given"}'}
     (append,) = prepare(store, [Account.open("a-2")], None)
     assert append.events[0].metadata is None
+
+
+def test_metadata_that_cannot_be_stored_are_told_as_such(store: Store) -> None:
+    """Once, and as bad input."""
+    for bad in ("\0", float("nan"), "x" * 1024 * 1024):
+        with pytest.raises(InvalidInput) as caught:
+            prepare(store, [Account.open("a-1")], Metadata(extra={"key": bad}))
+        assert str(caught.value).startswith("the metadata cannot be stored: dict")
+        assert str(caught.value).count("stored") == 1
 
 
 def test_what_was_recorded_meanwhile_stays_pending(store: Store) -> None:

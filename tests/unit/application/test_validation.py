@@ -13,10 +13,11 @@ import pytest
 
 from hitherto.application.validation import (
     check_fields,
-    check_text,
     check_value,
     first_difference,
+    has_nul,
     needs_check,
+    unstorable_text,
 )
 
 
@@ -146,14 +147,36 @@ def test_structs_count_as_levels_too() -> None:
 @pytest.mark.parametrize("text", ['"\\u0000"', '"a\\\\\\u0000"', '["\\u0000"]'])
 def test_an_escaped_nul_is_found_in_json(text: str) -> None:
     """After an even number of backslashes it is a NUL."""
-    with pytest.raises(ValueError, match="NUL"):
-        check_text(text)
+    assert has_nul(text)
 
 
 @pytest.mark.parametrize("text", ['"\\\\u0000"', '"\\\\\\\\u0000"', '"u0000"', '"\\u0001"', "{}"])
 def test_other_text_passes(text: str) -> None:
     """After an odd number of backslashes it is plain text."""
-    check_text(text)
+    assert not has_nul(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (Safe("a\0"), "it.text contains a NUL character: leave it out"),
+        (Unsafe(Safe("\udc80")), "it.safe.text contains a lone surrogate, which is not valid text"),
+        (Point(1.0, ["a", {"\0": 1}]), "it.y[1] key 0 contains a NUL character"),
+        ({"a": ("b", "\0")}, "it[0][1] contains a NUL character"),
+        (Safe("a"), "None"),
+    ],
+)  # fmt: skip
+def test_text_that_cannot_be_stored_is_found_wherever_it_is(value: Any, told: str) -> None:
+    """The message tells where, and neither the text nor a key."""
+    assert str(unstorable_text(value, "it")).startswith(told)
+
+
+def test_text_that_cannot_be_stored_is_not_looked_for_without_end() -> None:
+    """A text's place may hold a list, as deep as a client likes."""
+    value: Any = "\0"
+    for _ in range(100_000):
+        value = [value]
+    assert unstorable_text(value, "it") is None
 
 
 def test_the_first_difference_is_named() -> None:

@@ -19,6 +19,7 @@ from hitherto import (
     HandlerFailed,
     HithertoError,
     InvalidAggregateState,
+    InvalidEventData,
     InvalidInput,
     ProjectionBehind,
     SchemaMismatch,
@@ -53,6 +54,7 @@ def at_version(version: int) -> Account:
         (AggregateVersionConflict("a", 3, 5), 409, {"expected": 3, "actual": 5}),
         (PreconditionFailed("a", '"3"', 5), 412, {"expected": '"3"', "actual": 5}),
         (InvalidInput("too long"), 422, {"detail": "too long"}),
+        (InvalidEventData("Opened.owner has"), 422, {"detail": "Opened.owner has"}),
         (InvalidAggregateState("closed"), 422, {"detail": "closed"}),
         (AggregateError("closed for good"), 422, {"detail": "closed for good"}),
         (PreconditionRequired("say If-Match"), 428, {"detail": "say If-Match"}),
@@ -92,6 +94,13 @@ def test_a_client_is_told_what_concerns_it(
 def test_what_concerns_no_client_is_no_problem_of_its(error: HithertoError) -> None:
     """It is the framework's plain 500."""
     assert problem_of(error, LOGGER) is None
+
+
+def test_an_error_may_quote_any_text() -> None:
+    """Such as a client's lone surrogate, which no JSON can hold."""
+    problem = problem_of(InvalidInput("\ud800 is no name"), LOGGER)
+    assert problem is not None
+    assert json.loads(problem.body)["detail"] == "? is no name"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ class Codec(Protocol):
         """`value` as JSON text.
 
         Raises:
-            EventSerializationFailed: It cannot be stored and restored unchanged.
+            InvalidEventData: It cannot be stored and restored unchanged. A client may be told so.
+            EventSerializationFailed: It holds a value of a type that the codec does not know.
         """
         ...
 
