@@ -96,13 +96,6 @@ def test_what_concerns_no_client_is_no_problem_of_its(error: HithertoError) -> N
     assert problem_of(error, LOGGER) is None
 
 
-def test_an_error_may_quote_any_text() -> None:
-    """Such as a client's lone surrogate, which no JSON can hold."""
-    problem = problem_of(InvalidInput("\ud800 is no name"), LOGGER)
-    assert problem is not None
-    assert json.loads(problem.body)["detail"] == "? is no name"
-
-
 @pytest.mark.parametrize(
     ("error", "seconds"),
     [
