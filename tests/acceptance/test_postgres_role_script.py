@@ -21,12 +21,22 @@ from tests.acceptance.test_postgres_roles import LimitedRole
 from tests.acceptance.test_postgres_schema import _feed_to_psql
 from tests.servers import new_schema
 
-from hitherto import Repository, SchemaMismatch, connect
+from hitherto import (
+    Batch,
+    Context,
+    HandlerFailed,
+    Projection,
+    ProjectionWorker,
+    Repository,
+    SchemaMismatch,
+    connect,
+    on,
+)
 from hitherto.application.records import PlacedEvent
 from hitherto.infrastructure.chaining import Chained
 from hitherto.infrastructure.postgres import schema_sql
 from hitherto.infrastructure.postgres.roles import roles_sql
-from hitherto.testing.repository_contract.domain import Account
+from hitherto.testing.repository_contract.domain import Account, Opened
 
 pytestmark = pytest.mark.integration
 
@@ -127,6 +137,46 @@ async def test_the_reader_sees_the_views_and_how_far_they_are(made: Made) -> Non
                 await checkpoints.attend(generation, "reader", lease=6, held={})
             with pytest.raises(SchemaMismatch, match=r"permission denied .* grant this role"):
                 await checkpoints.pause("view", paused=True)
+
+
+_PLACES = {
+    "a schema of its own": """
+        CREATE SCHEMA {schema}_views AUTHORIZATION {schema}_writer_login;
+        GRANT USAGE ON SCHEMA {schema}_views TO {schema}_reader;
+        ALTER DEFAULT PRIVILEGES FOR ROLE {schema}_writer_login IN SCHEMA {schema}_views
+            GRANT SELECT ON TABLES TO {schema}_reader""",
+    "the store's": "GRANT CREATE ON SCHEMA {schema} TO {schema}_writer_login",
+}
+
+
+@pytest.mark.parametrize("place", _PLACES)
+async def test_a_view_has_tables_where_the_page_lets_the_writer_make_them(
+    made: Made, place: str
+) -> None:
+    """As often as it is rebuilt, though the script is run again; elsewhere it may make none."""
+    own = place == "a schema of its own"
+    table = f"{made.schema}_views.names" if own else f"{made.schema}.names"
+
+    class Names(Projection[asyncpg.Connection], name="names", tables=[table]):
+        async def setup(self, connection: Any, batch: Batch[Any]) -> None:
+            await connection.execute(f"CREATE TABLE {batch.table(table)} (account text)")
+
+        @on
+        async def opened(self, event: Opened, context: Context[Any]) -> None:
+            account = context.recorded.aggregate_id
+            into = context.table(table)
+            await context.connection.execute(f"INSERT INTO {into} VALUES ($1)", account)
+
+    async with connect(made.login("writer"), schema=made.schema, migrate=False) as store:
+        await Repository(store, Account).save(Account.open("a"))
+        with pytest.raises(HandlerFailed, match=r"permission denied|does not exist"):
+            await ProjectionWorker(store, Names()).catch_up()
+        await made.admin.execute(_PLACES[place].format(schema=made.schema))
+        for _ in range(2):
+            await made.admin.execute(roles_sql(made.schema))
+            await ProjectionWorker(store, Names(), rebuild=True).catch_up()
+            async with made.session("reader" if own else "writer") as session:
+                assert await session.fetch(f"SELECT account FROM {table}") == [("a",)]
 
 
 async def test_the_reader_sees_who_holds_it_back(made: Made) -> None:
