@@ -14,6 +14,7 @@ from hitherto.application.ports import Codec
 from hitherto.application.records import StoredEvent, StreamRow
 from hitherto.application.upcasting import decoders_of
 from hitherto.application.validation import (
+    alike,
     check_fields,
     first_difference,
     has_nul,
@@ -176,7 +177,7 @@ class Serializer(Generic[E]):
             raise InvalidEventData(
                 f"{name} cannot be stored, it could not be read again: {error}"
             ) from error
-        if restored != event:
+        if restored != event and not alike(event, restored):
             raise InvalidEventData(
                 f"{name} cannot be stored, its field {first_difference(event, restored)} would "
                 "be read again changed: give it a value of the type that it is annotated with"

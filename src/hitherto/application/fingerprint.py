@@ -10,7 +10,14 @@ from decimal import Decimal
 from enum import Enum
 from functools import cached_property, lru_cache, partial, partialmethod, singledispatchmethod
 from pathlib import Path
-from types import CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
+from types import (
+    BuiltinMethodType,
+    CodeType,
+    FunctionType,
+    MappingProxyType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any, get_args, get_origin
 
 import msgspec
@@ -21,7 +28,10 @@ from hitherto.domain.definition import Definition
 from hitherto.domain.event import Event
 
 _HITHERTO = {*Aggregate.__mro__, *Decider.__mro__, *Event.__mro__}
-_BY_NAME = {"getattr", "vars", "__dict__", "methodcaller"}
+_BY_NAME = {
+    "getattr", "vars", "__dict__", "methodcaller", "attrgetter", "__getattribute__", "getmembers",
+    "getattr_static",
+}  # fmt: skip
 """A function that uses one of them may call any method."""
 
 _ANNOTATING = {"__annotate__", "__annotate_func__"}
@@ -35,6 +45,7 @@ _INSIDE: Sequence[tuple[Any, Sequence[str]]] = (
     (cached_property, ("func",)),
     ((staticmethod, classmethod), ("__func__",)),
     (MethodType, ("__self__", "__func__")),
+    (BuiltinMethodType, ("__self__", "__qualname__")),
     ((partial, partialmethod), ("func", "args", "keywords")),
     (singledispatchmethod, ("dispatcher",)),
     (re.Pattern, ("pattern", "flags")),
@@ -144,6 +155,7 @@ class _Walk:
             for name, value in vars(cls).items()
             if not (name.startswith("_") and name.endswith("_"))
             or (_is(value, _METHODS) and name not in _ANNOTATING)
+            or name == "__match_args__"  # what `case Paid(amount)` goes by
         }
         return type(cls), *cls.__bases__, members, _type_info(cls)
 

@@ -10,7 +10,8 @@ from uuid import UUID
 import msgspec
 
 from hitherto.application.codec import unknown_aggregate_type
-from hitherto.application.personal import Envelope, replaced
+from hitherto.application.comparable import Ordering, holds_set
+from hitherto.application.personal import Envelope, envelopes, replaced
 from hitherto.application.records import PlacedEvent, utc
 from hitherto.domain.recorded import PastEvent, RecordedEvent
 from hitherto.errors import InvalidInput
@@ -119,7 +120,7 @@ def encoded(store: "Store", past: Past) -> PlacedEvent:
     flat = past.metadata.flat()
     occurred_at = utc(past.occurred_at)
     return PlacedEvent(
-        event_id=past.event_id or _derived_id(past, occurred_at, data),
+        event_id=past.event_id or _derived_id(past, occurred_at, _settled(store, past, data)),
         event_type=event.__event_type__,
         schema_version=event.__schema_version__,
         data=data,
@@ -129,6 +130,23 @@ def encoded(store: "Store", past: Past) -> PlacedEvent:
         aggregate_type=past.aggregate_type,
         version=past.version,
     )
+
+
+def _settled(store: "Store", past: Past, data: str) -> str:
+    """An event's data with its sets in order: another process gives them in another one."""
+    event: Any = past.event
+    names = zip(event.__struct_fields__, event.__struct_encode_fields__, strict=True)
+    values = {told: getattr(event, name) for name, told in names}
+    with_sets = {told: value for told, value in values.items() if holds_set(value)}
+    if not with_sets:
+        return data
+    ordered = Ordering(store.codec).ordered
+    fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    sealed = envelopes(data)
+    for told, value in with_sets.items():
+        if told in fields and told not in sealed:
+            fields[told] = msgspec.Raw(store.codec.encode(ordered(value)).encode())
+    return msgspec.json.encode(fields).decode()
 
 
 def _derived_id(past: Past, occurred_at: datetime, data: str) -> UUID:

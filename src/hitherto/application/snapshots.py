@@ -12,7 +12,7 @@ from hitherto.application.health import Health, worse_by
 from hitherto.application.logging import log_event
 from hitherto.application.records import Snapshot, Stream
 from hitherto.application.store import Store
-from hitherto.application.validation import first_difference
+from hitherto.application.validation import alike, first_difference
 from hitherto.domain.aggregate import Aggregate
 from hitherto.domain.definition import Definition
 from hitherto.errors import EventSerializationFailed, SnapshotNotSupported
@@ -124,6 +124,7 @@ class Snapshots(Generic[A]):
 
         Raises:
             SnapshotNotSupported: The state would not come back as it is.
+            InvalidAggregateState: It is no fold of events, since `apply` has raised.
         """
         hooks = self._store.instrumentation
         with hooks.operation("snapshot", self._definition.aggregate_type, aggregate.id):
@@ -148,14 +149,20 @@ class Snapshots(Generic[A]):
     def _snapshot_of(self, aggregate: A) -> Snapshot:
         if self.fingerprint is None:
             raise SnapshotNotSupported(self.unsupported)
-        state = self._struct(**aggregate._capture())
+        aggregate._check_whole()
         name = self._definition.aggregate_type
+        if undeclared := aggregate._undeclared():
+            raise SnapshotNotSupported(
+                f"the state of {name} would come back without {undeclared[0]!r}, which is no "
+                "field: annotate it in the body of the class"
+            )
+        state = self._struct(**aggregate._capture())
         try:
             data = self._store.codec.encode(state)
             restored = self._decode(data)
         except (EventSerializationFailed, ValueError, TypeError, RecursionError) as error:
             raise SnapshotNotSupported(f"the state of {name} cannot be encoded: {error}") from error
-        if restored != state:
+        if not alike(state, restored):
             raise SnapshotNotSupported(
                 f"the state of {name} would come back changed, its field "
                 f"{first_difference(state, restored)}: annotate it with its exact type"

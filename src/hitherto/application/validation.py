@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Annotated, Any, Literal, cast, get_args, get_origin
 from uuid import UUID
 
@@ -99,7 +100,7 @@ def check_value(value: Any, path: str, depth: int = 0) -> None:
         if value.utcoffset() is None:
             raise ValueError(f"{path} has no time zone: give one, such as tzinfo=UTC")
     else:
-        for name, part in _parts(value):
+        for name, part in parts_of(value):
             check_value(part, f"{path}{name}", depth + 1)
 
 
@@ -118,17 +119,44 @@ def unstorable_text(value: Any, path: str, depth: int = 0) -> str | None:
         return f"{path} contains {what}: leave it out"
     if depth > MAX_DEPTH:  # of a type that was not asked for, and so not checked before
         return None
-    told = (unstorable_text(part, f"{path}{name}", depth + 1) for name, part in _parts(value))
+    told = (unstorable_text(part, f"{path}{name}", depth + 1) for name, part in parts_of(value))
     return next(filter(None, told), None)
+
+
+def alike(before: Any, after: Any) -> bool:
+    """Whether a value came back as it was: equal, or the same where Python calls nothing equal.
+
+    In the hour that a clock repeats, and in the one that it skips, a datetime of a zone with a name
+    is unequal to every datetime of another zone (PEP 495), and what is read has a mere offset.
+    """
+    if before == after:
+        return True
+    if isinstance(before, datetime) and isinstance(after, datetime):
+        return _same_moment(before, after)
+    if type(before) is not type(after):
+        return False
+    pairs = list(zip_longest(parts_of(before), parts_of(after)))
+    return bool(pairs) and all(
+        one is not None and other is not None and alike(one[1], other[1]) for one, other in pairs
+    )
+
+
+def _same_moment(before: datetime, after: datetime) -> bool:
+    offsets = before.utcoffset(), after.utcoffset()
+    if offsets[0] is None or offsets[1] is None:
+        return False
+    return before.replace(tzinfo=None) - after.replace(tzinfo=None) == offsets[0] - offsets[1]
 
 
 def first_difference(before: msgspec.Struct, after: msgspec.Struct) -> str:
     """The first field in which two structs of one type differ; values are nobody's business."""
     names = before.__struct_fields__
-    return next((name for name in names if getattr(before, name) != getattr(after, name)), "?")
+    pairs = ((name, getattr(before, name), getattr(after, name)) for name in names)
+    return next((name for name, one, other in pairs if not alike(one, other)), "?")
 
 
-def _parts(value: Any) -> Iterable[tuple[str, Any]]:
+def parts_of(value: Any) -> Iterable[tuple[str, Any]]:
+    """What a value holds, each part with where it is."""
     if isinstance(value, msgspec.Struct):
         return ((f".{name}", getattr(value, name)) for name in value.__struct_fields__)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, ClassVar, Generic, TypeVar, get_origin, get_type_hints
@@ -29,8 +30,11 @@ _IMMUTABLE = (
     datetime, date, time, timedelta,
 )  # fmt: skip
 _OWN = (
-    "definition", "_id", "_version", "_snapshot_version", "_unsaved", "_saving", "_unconfirmed",
+    "definition", "_id", "_version", "_snapshot_version", "_unsaved", "_saving", "_applying",
+    "_unconfirmed", "_decider",
 )  # fmt: skip
+
+_MISSING = object()
 
 
 class Unsaved(msgspec.Struct, Generic[E], gc=False):
@@ -109,6 +113,7 @@ class Aggregate(Generic[E]):
         self._snapshot_version = 0
         self._unsaved: list[Unsaved[E]] = []
         self._saving = False
+        self._applying = False
         self._unconfirmed: tuple[int, UUID] | None = None
         for name, default in self._mutable_defaults.items():
             setattr(self, name, copy.deepcopy(default))
@@ -175,6 +180,8 @@ class Aggregate(Generic[E]):
 
         Raises:
             InvalidInput: The event's class is not in the union, or the time has no zone.
+            InvalidAggregateState: `apply` itself records, or it has raised before, so that the
+                state may be half changed.
         """
         if type(event) not in self.definition.event_classes:
             raise InvalidInput(
@@ -185,7 +192,10 @@ class Aggregate(Generic[E]):
             raise InvalidInput(
                 f"occurred_at={occurred_at} has no time zone: give one, such as tzinfo=UTC"
             )
+        self._check_whole()
+        self._applying = True
         self.apply(event)
+        self._applying = False
         self._unsaved.append(Unsaved(event, occurred_at))
 
     def fold(self, history: Iterable[RecordedEvent[E]]) -> None:
@@ -224,6 +234,7 @@ class Aggregate(Generic[E]):
         """Apply what each version tells: mostly one event; upcasters may give others."""
         if self._unsaved:
             raise InvalidAggregateState(f"{self!r} has pending events: save or drop it first")
+        self._check_whole()
         apply = self.apply
         expected = self._version
         for version, event in events:
@@ -233,16 +244,43 @@ class Aggregate(Generic[E]):
                     f"the history of {self._id!r} has version {version} "
                     f"where {expected} was expected"
                 )
+            self._applying = True
             if isinstance(event, tuple):
                 for each in event:
                     apply(each)
             else:
                 apply(event)
+            self._applying = False
             self._version = version
+
+    def _check_whole(self) -> None:
+        """Refuse to go on from a state that is no fold of events."""
+        if self._applying:
+            raise InvalidAggregateState(
+                f"{self!r} is being applied to, or its apply has raised, so that its state may be "
+                "half changed: let apply set fields only and refuse nothing, and load it anew"
+            )
 
     def _capture(self) -> dict[str, Any]:
         """The state's fields that are set."""
         return {name: getattr(self, name) for name in self.definition.fields if hasattr(self, name)}
+
+    def _undeclared(self) -> list[str]:
+        """Attributes that are no fields, and that a new aggregate has not, or not with that value.
+
+        What is not annotated in the class is left out of `_capture`, and would be lost.
+        """
+        known = {*self.definition.fields, *_OWN}
+        others = {name: value for name, value in vars(self).items() if name not in known}
+        if not others:
+            return []
+        fresh = vars(type(self)(self._id))
+        return [
+            name
+            for name, value in others.items()
+            if not _is_same(value, fresh.get(name, _MISSING))
+            and not isinstance(inspect.getattr_static(type(self), name, None), cached_property)
+        ]
 
     def _restore(self, version: int, state: Mapping[str, Any]) -> None:
         """Take on a state captured at `version`."""
@@ -291,6 +329,17 @@ def _is_immutable(value: Any) -> bool:
     if isinstance(value, tuple | frozenset):
         return all(map(_is_immutable, value))  # pyright: ignore[reportUnknownArgumentType]
     return isinstance(value, _IMMUTABLE)
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Equal; where a class does not say what is, it is the class and the attributes."""
+    says: object = type(one).__eq__
+    if type(one) is type(other) and says is object.__eq__:
+        return one is other or getattr(one, "__dict__", None) == getattr(other, "__dict__", None)
+    try:
+        return bool(one == other)
+    except Exception:  # noqa: BLE001  # An array has no one truth.
+        return False
 
 
 def _is_class_variable(annotation: Any) -> bool:

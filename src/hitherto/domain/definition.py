@@ -1,11 +1,12 @@
 """`Definition`: what an aggregate class or a decider declares, read once at definition."""
 
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import InitVar, dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
+from hitherto.domain.annotations import is_alias
 from hitherto.domain.event import Event, check_event_class
 from hitherto.domain.identifiers import check_identifier
 from hitherto.domain.upcasters import (
@@ -101,10 +102,8 @@ def events_of(union: Any, owner: type) -> dict[str, type[Event]]:
     Raises:
         TypeError: A member is no event class, or two bear one stored name.
     """
-    union = getattr(union, "__value__", union)  # `type UserEvent = …` of Python 3.12
-    is_union = get_origin(union) in {Union, types.UnionType}
     events: dict[str, type[Event]] = {}
-    for member in get_args(union) if is_union else (union,):
+    for member in _members(union):
         try:
             cls = check_event_class(member)
         except TypeError as error:
@@ -116,6 +115,16 @@ def events_of(union: Any, owner: type) -> dict[str, type[Event]]:
         if rival is not cls:
             raise _same_name(owner, rival, cls, cls.__event_type__)
     return events
+
+
+def _members(union: Any) -> Iterator[Any]:
+    if is_alias(union):
+        yield from _members(union.__value__)
+    elif get_origin(union) in {Union, types.UnionType}:
+        for member in get_args(union):
+            yield from _members(member)
+    else:
+        yield union
 
 
 def _stored_names(classes: Iterable[type[Event]], owner: type) -> dict[str, type[Event]]:

@@ -4,10 +4,11 @@ import collections
 import collections.abc
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform, get_args, get_origin
+from typing import Any, ClassVar, TypeVar, dataclass_transform, is_typeddict
 
 import msgspec
 
+from hitherto.domain.annotations import field_types, inside
 from hitherto.domain.identifiers import check_identifier
 from hitherto.domain.places import declared
 from hitherto.domain.upcasters import (
@@ -36,11 +37,10 @@ _MUTABLE: dict[object, str] = {
 
 def _refuse_mutable_fields(cls: type[msgspec.Struct]) -> None:
     try:
-        fields = msgspec.structs.fields(cls)
+        parts = [(each, _mutable_part(each.type, set())) for each in msgspec.structs.fields(cls)]
     except NameError:
         return  # A forward reference: checked again when a union names the class.
-    for field in fields:
-        found = _mutable_part(field.type, set())
+    for field, found in parts:
         if found is not None:
             part, remedy = found
             raise TypeError(
@@ -51,24 +51,18 @@ def _refuse_mutable_fields(cls: type[msgspec.Struct]) -> None:
 
 def _mutable_part(annotation: Any, seen: set[Any]) -> tuple[str, str] | None:
     """The first mutable type inside `annotation`, with what to use in its place."""
-    origin = get_origin(annotation) or annotation
-    if origin is Annotated:
-        return _mutable_part(get_args(annotation)[0], seen)
-    try:
-        remedy = _MUTABLE.get(origin)
-    except TypeError:  # An unhashable literal: a value, not a type.
-        return None
-    if remedy is not None:
-        return getattr(origin, "__name__", str(origin)), remedy
-    if isinstance(origin, type) and origin not in seen:
-        seen.add(origin)
-        found = _mutable_structure(origin, seen)
-        if found is not None:
-            return found
-    for argument in get_args(annotation):
-        found = _mutable_part(argument, seen)
-        if found is not None:
-            return found
+    for each in inside(annotation):
+        try:
+            remedy = _MUTABLE.get(each)
+        except TypeError:  # An unhashable literal: a value, not a type.
+            continue
+        if remedy is not None:
+            return getattr(each, "__name__", str(each)), remedy
+        if isinstance(each, type) and each not in seen:
+            seen.add(each)
+            found = _mutable_structure(each, seen)
+            if found is not None:
+                return found
     return None
 
 
@@ -76,13 +70,12 @@ def _mutable_structure(cls: type[Any], seen: set[Any]) -> tuple[str, str] | None
     if issubclass(cls, msgspec.Struct):
         if not cls.__struct_config__.frozen:
             return cls.__qualname__, "a frozen struct (frozen=True)"
-        parts = [field.type for field in msgspec.structs.fields(cls)]
     elif dataclasses.is_dataclass(cls):
         if not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
             return cls.__qualname__, "a frozen dataclass (frozen=True)"
-        parts = [field.type for field in dataclasses.fields(cls)]
-    else:
+    elif is_typeddict(cls):
         return None
+    parts = field_types(cls)
     return next((found for part in parts if (found := _mutable_part(part, seen))), None)
 
 

@@ -1,11 +1,12 @@
 """`Personal`: marks what an event tells about a person, so that it can be forgotten."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Annotated, Any, TypeAlias, TypeVar, get_args
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 
+from hitherto.domain.annotations import field_types, inside
 from hitherto.domain.event import Event
 
 T = TypeVar("T")
@@ -49,12 +50,12 @@ def personal_fields(cls: type[Event]) -> Mapping[str, Any]:
     `msgspec.UNSET` stands for the field's default.
 
     Raises:
-        TypeError: A field has no such value; or the mark is inside another struct; or the field
+        TypeError: A field has no such value; or the mark is inside another class; or the field
             that names the subject is not there, no text, or personal itself.
     """
     fields = msgspec.structs.fields(cls)
     for each in fields:
-        if any(map(_marks_inside, _structs(each.type))):
+        if _marks_inside(each.type):
             raise TypeError(
                 f"{cls.__qualname__}.{each.name}: there is a Personal inside {each.type}: mark the "
                 "event's own field, as `Personal[…]`"
@@ -104,26 +105,21 @@ def _takes(annotation: Any, value: object) -> bool:
         return False
 
 
-def _structs(annotation: Any) -> Iterator[type[msgspec.Struct]]:
-    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
-        yield annotation
-    for part in get_args(annotation):
-        yield from _structs(part)
-
-
-@lru_cache(maxsize=4096)
-def _marks_inside(struct: type[msgspec.Struct], *around: type[msgspec.Struct]) -> bool:
-    kinds = [each.type for each in msgspec.structs.fields(struct)]
-    inner = {each for kind in kinds for each in _structs(kind)} - {struct, *around}
-    return any(map(_is_marked, kinds)) or any(
-        _marks_inside(each, struct, *around) for each in inner
-    )
-
-
-def _own_marks(annotation: Any) -> bool:
-    return any(isinstance(each, PersonalMark) for each in getattr(annotation, "__metadata__", ()))
+def _marks_inside(annotation: Any) -> bool:
+    """Whether the mark is in a field of a class that an annotation names, however deep."""
+    waiting, seen = list(inside(annotation)), set[type]()
+    while waiting:
+        each = waiting.pop()
+        if not isinstance(each, type) or each in seen:
+            continue
+        seen.add(each)
+        for part in field_types(each):
+            if _is_marked(part):
+                return True
+            waiting.extend(inside(part))
+    return False
 
 
 def _is_marked(annotation: Any) -> bool:
     """Whether the mark is anywhere in an annotation."""
-    return _own_marks(annotation) or any(map(_is_marked, get_args(annotation)))
+    return any(isinstance(each, PersonalMark) for each in inside(annotation))

@@ -8,6 +8,7 @@ import msgspec
 
 from hitherto.application.codec import JsonCodec, Serializer
 from hitherto.application.ports import Codec
+from hitherto.application.validation import alike
 from hitherto.domain.definition import Definition, events_of
 from hitherto.domain.event import Event
 from hitherto.errors import EventSerializationFailed, InvalidInput
@@ -138,7 +139,7 @@ def _lost(value: Any, annotation: Any, codec: Codec) -> str | None:
         again = codec.decoder(annotation)(text)
     except (ValueError, RecursionError) as error:
         return f"{value!r} is written as {text}, which cannot be read: {error}"
-    if again != value:
+    if not alike(value, again):
         return f"{value!r} is written as {text}, and read again as {again!r}"
     return None
 

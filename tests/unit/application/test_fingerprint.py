@@ -362,6 +362,41 @@ def test_it_changes_with_what_the_fold_comes_to_roundabout(
     assert changed(RICH, old, new) == expected
 
 
+POSITIONS = """
+from operator import attrgetter
+from hitherto import Aggregate, Event
+
+class Sold(Event):
+    net: int
+    tax: int
+    __match_args__ = ("net", "tax")
+
+rate = {"low": 40}.get
+
+class Sale(Aggregate[Sold]):
+    total: int = 0
+
+    def add(self, number):
+        self.total += number * 41
+
+    def apply(self, event):
+        match event:
+            case Sold(amount):
+                attrgetter("add")(self)(amount + rate("low"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('("net", "tax")', '("tax", "net")'), ('{"low": 40}', '{"low": 99}'), ("* 41", "* 99")],
+)
+def test_it_changes_with_positions_and_with_what_built_in_methods_are_bound_to(
+    old: str, new: str
+) -> None:
+    """A pattern without names goes by the order that the class tells."""
+    assert changed(POSITIONS, old, new) == {"Sale"}
+
+
 @pytest.mark.parametrize(
     ("source", "old", "new"),
     [

@@ -76,6 +76,38 @@ async def test_an_import_that_is_run_again_stores_nothing_twice(store: Store) ->
     assert await store.import_events(history("a", 5)) == Imported(written=3, skipped=2)
 
 
+class Sent(Event):
+    numbers: frozenset[int]
+    nested: tuple[frozenset[int], ...] = ()
+    names: Personal[frozenset[int] | None] = None
+
+
+class Parcel(Aggregate[Sent]):
+    def apply(self, event: Sent) -> None:
+        """Nothing is kept."""
+
+
+async def test_a_set_is_the_same_in_whatever_order_a_process_gives_it(store: Store) -> None:
+    """It depends on how it was made, and for texts on the process."""
+    one, other = frozenset([0, 8]), frozenset([8, 0])
+    assert one == other
+    assert list(one) != list(other)
+    Repository(store, Parcel)
+
+    def told(first: frozenset[int], second: frozenset[int]) -> list[PastEvent[Any]]:
+        event = Sent(numbers=first, nested=(second, frozenset({1})), names=first)
+        return [
+            PastEvent(
+                event=event, aggregate_id="p", aggregate_type="Parcel", version=1, occurred_at=NOON
+            )
+        ]
+
+    await store.import_events(told(one, other))
+    assert await store.import_events(told(other, one)) == Imported(written=0, skipped=1)
+    with pytest.raises(AggregateVersionConflict):
+        await store.import_events(told(frozenset([0, 9]), one))
+
+
 async def test_derived_ids_are_in_form_of_version_7_and_in_order_of_time(store: Store) -> None:
     """So that they keep the index dense; each tells its time."""
     early = PastEvent(

@@ -2,12 +2,19 @@
 
 import asyncio
 import logging
+from functools import cached_property
 from typing import Any
 
 import msgspec
 import pytest
 
-from hitherto import Aggregate, Health, Repository, SnapshotNotSupported
+from hitherto import (
+    Aggregate,
+    Health,
+    InvalidAggregateState,
+    Repository,
+    SnapshotNotSupported,
+)
 from hitherto.application.ports import Backend
 from hitherto.application.records import Snapshot
 from hitherto.application.store import Store
@@ -70,6 +77,66 @@ async def test_a_state_that_comes_back_as_another_type_is_not_kept(probe: Probe)
     with pytest.raises(SnapshotNotSupported, match="would come back changed, its field sizes"):
         await repository.snapshot(aggregate)
     assert await kept_version(probe, "g-1") is None
+
+
+class Undeclared(Aggregate[Grew]):
+    size: int = 0
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id)
+        self.sizes: list[int] = []
+        self.table = {"one": 1}
+        self.helper = Helper()
+
+    @cached_property
+    def twice(self) -> int:
+        return 2 * self.size
+
+    def apply(self, event: Grew) -> None:
+        self.size += event.by
+        if event.by > 1:
+            self.sizes.append(event.by)
+
+
+class Helper:
+    def __init__(self) -> None:
+        self.unit = 1
+
+
+async def test_an_attribute_that_is_no_field_is_not_lost(probe: Probe) -> None:
+    """Only what the class annotates is kept; what `__init__` makes again may be missing."""
+    repository = Repository(Store(probe), Undeclared, snapshot_every=None)
+    aggregate = await grown(repository, Undeclared, 1)
+    assert aggregate.twice == 2
+    assert await repository.snapshot(aggregate)
+    aggregate.record(Grew(by=2))
+    await repository.save(aggregate)
+    with pytest.raises(SnapshotNotSupported, match="without 'sizes', which is no field"):
+        await repository.snapshot(aggregate)
+    assert (await repository.load("g-1")).sizes == [2]
+
+
+class Halting(Aggregate[Grew]):
+    times: int = 0
+    size: int = 0
+
+    def apply(self, event: Grew) -> None:
+        self.times += 1
+        self.size += 100 // event.by
+
+
+async def test_a_state_that_is_half_changed_is_not_kept(probe: Probe) -> None:
+    """The event that `apply` has failed for is no part of what is stored."""
+    repository = Repository(Store(probe), Halting, snapshot_every=1)
+    aggregate = Halting("g-1")
+    aggregate.record(Grew(by=1))
+    with pytest.raises(ZeroDivisionError):
+        aggregate.record(Grew(by=0))
+    await repository.save(aggregate)
+    assert await kept_version(probe, "g-1") is None
+    with pytest.raises(InvalidAggregateState):
+        await repository.snapshot(aggregate)
+    assert (await repository.load("g-1")).times == 1
 
 
 async def test_what_is_not_supported_is_said_once(

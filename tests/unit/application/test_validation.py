@@ -7,11 +7,13 @@ from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any, Literal, Optional, Union
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 
 from hitherto.application.validation import (
+    alike,
     check_fields,
     check_value,
     first_difference,
@@ -179,8 +181,38 @@ def test_text_that_cannot_be_stored_is_not_looked_for_without_end() -> None:
     assert unstorable_text(value, "it") is None
 
 
+class Deep(msgspec.Struct):
+    moments: tuple[datetime, ...] = ()
+    by_name: Mapping[str, datetime] = {}
+
+
 def test_the_first_difference_is_named() -> None:
     """For messages that must not show values."""
     assert first_difference(Safe("a"), Safe("b")) == "text"
     assert first_difference(Safe("a"), Safe("a", date(2024, 1, 1))) == "day"
     assert first_difference(Safe("a"), Safe("a")) == "?"
+
+
+BERLIN = ZoneInfo("Europe/Berlin")
+ODD_HOURS = [
+    datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN),
+    datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN, fold=1),
+    datetime(2026, 3, 29, 2, 30, tzinfo=BERLIN),
+]
+
+
+@pytest.mark.parametrize("moment", ODD_HOURS)
+def test_a_moment_of_an_hour_that_a_clock_repeats_or_skips_is_alike_what_is_read(
+    moment: datetime,
+) -> None:
+    """Python calls it unequal to everything but itself."""
+    read = datetime.fromisoformat(moment.isoformat())
+    assert moment != read
+    assert alike(moment, read)
+    assert alike(moment, read.astimezone(UTC))
+    assert alike(Deep((moment,), {"at": moment}), Deep((read,), {"at": read}))
+    assert not alike(moment, read + timedelta(seconds=1))
+    assert not alike(moment, read.replace(tzinfo=None))
+    assert not alike(Deep((moment,)), Deep((read, read)))
+    assert not alike((moment,), [read])
+    assert first_difference(Deep((moment,), {"at": moment}), Deep((read,), {})) == "by_name"

@@ -118,6 +118,20 @@ class TestRecord:
         with pytest.raises(ZeroDivisionError):
             fragile.record(Closed())
         assert fragile.pending == ()
+        with pytest.raises(InvalidAggregateState, match="may be half changed"):
+            fragile.record(Closed())
+
+    def test_what_is_applied_may_not_record(self) -> None:
+        """Its event would come before its cause, and again with every load."""
+
+        class Chatty(Aggregate[Closed]):
+            def apply(self, event: Closed) -> None:
+                self.record(event)
+
+        chatty = Chatty("c-1")
+        with pytest.raises(InvalidAggregateState, match="let apply set fields only"):
+            chatty.record(Closed())
+        assert chatty.pending == ()
 
 
 class TestFold:

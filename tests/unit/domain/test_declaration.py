@@ -52,6 +52,7 @@ def test_a_name_that_cannot_be_stored_is_refused(name: str) -> None:
         Opened | Deposited,
         Union[Opened, Deposited],  # noqa: UP007
         TypeAliasType("Alias", Opened | Deposited),
+        TypeAliasType("Alias", TypeAliasType("One", Opened) | Deposited),
     ],
 )
 def test_a_union_can_be_written_in_each_way(union: Any) -> None:

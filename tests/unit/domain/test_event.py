@@ -12,10 +12,11 @@ from collections.abc import (
 )
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, ForwardRef, Literal
+from typing import Annotated, Any, ForwardRef, Literal, NamedTuple
 
 import msgspec
 import pytest
+from typing_extensions import TypeAliasType
 
 from hitherto import Event, InvalidInput
 from hitherto.domain.event import EventMeta, check_event_class
@@ -48,6 +49,13 @@ class Deep(msgspec.Struct, frozen=True):
 @dataclasses.dataclass(frozen=True)
 class DeepPoint:
     names: set[str]
+
+
+class Named(NamedTuple):
+    tags: list[str]
+
+
+TAGS: Any = TypeAliasType("Tags", list[str])
 
 
 class Tree(msgspec.Struct, frozen=True):
@@ -154,6 +162,9 @@ def test_a_schema_version_fits_its_column(schema: int) -> None:
         (OpenPoint, "OpenPoint", "a frozen dataclass"),
         (Deep, "list", "tuple"),
         (DeepPoint, "set", "frozenset"),
+        (TAGS, "list", "tuple"),
+        (tuple[TAGS, ...], "list", "tuple"),
+        (Named, "list", "tuple"),
     ],
 )
 def test_a_field_of_a_mutable_type_is_refused(annotation: Any, part: str, remedy: str) -> None:

@@ -1,17 +1,22 @@
 """Which fields may be personal, and what they are read as when nobody can read them any more."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypedDict, TypeVar
 
+import attrs
 import msgspec
 import pytest
+from typing_extensions import TypeAliasType
 
 from hitherto import Aggregate, Event, EventSerializationFailed, InvalidInput, Personal
 from hitherto.application.codec import JsonCodec, Serializer
 from hitherto.domain.event import EventMeta
 from hitherto.domain.personal import REDACTED, personal_fields, subject_of
+
+T = TypeVar("T")
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -25,6 +30,36 @@ class Deep(msgspec.Struct, frozen=True):
 class Deeper(msgspec.Struct, frozen=True):
     deep: Deep
     again: "Deeper | None" = None
+
+
+@dataclass(frozen=True)
+class Data:
+    name: "Personal[str]"
+
+
+class Around(msgspec.Struct, frozen=True):
+    data: Data | None = None
+
+
+class Tupled(NamedTuple):
+    name: Personal[str]
+
+
+class Keyed(TypedDict):
+    name: Personal[str]
+
+
+@attrs.frozen
+class Attributes:
+    name: Personal[str]
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    item: T
+    author: Personal[str]
+
+
+Name = TypeAliasType("Name", Personal[str])
 
 
 class Told(Event):
@@ -63,13 +98,34 @@ def test_a_field_that_cannot_be_redacted_is_refused(annotation: Any) -> None:
         personal_fields(event)
 
 
-@pytest.mark.parametrize("annotation", [Deep, tuple[Deeper, ...], Mapping[str, Deeper | None]])
-def test_a_mark_inside_another_struct_is_refused(annotation: Any) -> None:
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        Deep,
+        tuple[Deeper, ...],
+        Mapping[str, Deeper | None],
+        Data,
+        Around,
+        tuple[Tupled, ...],
+        Keyed,
+        Attributes,
+        Page[int],
+        TypeAliasType("Moved", Data),
+    ],
+)
+def test_a_mark_inside_another_class_is_refused(annotation: Any) -> None:
     """It would not be found there."""
     namespace = {"__annotations__": {"field": annotation}}
     event = EventMeta("Broken", (Event,), namespace)
     with pytest.raises(TypeError, match=r"Broken\.field: there is a Personal inside"):
         personal_fields(event)
+
+
+@pytest.mark.parametrize("annotation", [Name, Name | None, tuple[Name, ...] | None])
+def test_a_mark_behind_an_alias_counts(annotation: Any) -> None:
+    """What `type Name = Personal[str]` names would be stored in plain."""
+    event = EventMeta("Named", (Event,), {"__annotations__": {"field": annotation}, "field": None})
+    assert "field" in personal_fields(event)
 
 
 @pytest.mark.parametrize("subject", ["nobody", "number", "name"])

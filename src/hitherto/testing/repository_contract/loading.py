@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from types import MappingProxyType
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -67,6 +68,21 @@ class LoadContract(RepositoryTests):
             before, after = getattr(EVERYTHING, name), getattr(recorded.event, name)
             assert type(after) is type(before), name
         assert str(recorded.event.exact) == "12345678901234567890.1230"
+
+    @pytest.mark.parametrize(("month", "day", "fold"), [(10, 25, 0), (10, 25, 1), (3, 29, 0)])
+    async def test_an_hour_that_a_clock_repeats_or_skips_comes_back(
+        self, store: Store, month: int, day: int, fold: int
+    ) -> None:
+        """The moment does, in an event and in a snapshot; Python calls it unequal to any other."""
+        collectors = self.make_repository(store, Collector, snapshot_every=1)
+        collector = Collector("c-1")
+        berlin = ZoneInfo("Europe/Berlin")
+        moment = datetime(2026, month, day, 2, 30, tzinfo=berlin, fold=fold)
+        collector.record(msgspec.structs.replace(EVERYTHING, moment=moment))
+        await collectors.save(collector)
+        assert await store.backend.read_snapshot("c-1") is not None
+        loaded = await collectors.load("c-1")
+        assert loaded.moments == (moment.astimezone(UTC),)
 
     async def test_a_mapping_other_than_a_dict_is_refused(self, store: Store) -> None:
         """Rather than that it came back as one."""
