@@ -51,7 +51,7 @@ def _functions(
         return
     if cls.handle is not Projection[Any].handle:
         yield cls.handle
-    for handler in projection.handlers:
+    for handler in projection._all_handlers():
         if lends == "blocking" or not handler.side_effect:
             yield handler.function
 

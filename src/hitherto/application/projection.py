@@ -198,12 +198,7 @@ class Projection(Generic[C]):
     @property
     def side_effects(self) -> bool:
         """Whether it has a handler whose effect is not in the view."""
-        return self.elsewhere or any(each.side_effect for each in self.handlers)
-
-    @property
-    def handlers(self) -> Sequence[EventHandler]:
-        """Its marked methods, each once for each class of events that it is for."""
-        return [each for handlers in self._handlers.values() for each in handlers]
+        return self.elsewhere or any(each.side_effect for each in self._all_handlers())
 
     def _calls(self, events: Sequence[Recorded], batch: Batch[C]) -> Iterator[Any]:
         for recorded in events:
@@ -212,6 +207,9 @@ class Projection(Generic[C]):
                 if handler.side_effect and batch.silent:
                     continue
                 yield handler.function(self, event, _context(batch, recorded))
+
+    def _all_handlers(self) -> list[EventHandler]:
+        return [each for handlers in self._handlers.values() for each in handlers]
 
 
 Handler = Callable[[Any, Context[C]], Awaitable[None] | None]
