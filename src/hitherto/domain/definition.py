@@ -59,6 +59,16 @@ class Definition:
         for cls in self.event_classes:
             cls.__definitions__[self.aggregate_type] = self
 
+    def __copy__(self) -> "Definition":
+        return self
+
+    def __deepcopy__(self, _memo: object) -> "Definition":
+        """There is one for each class: a copied aggregate is of the same kind."""
+        return self
+
+    def __reduce__(self) -> Any:
+        return getattr, (self.owner, "definition")
+
     def knows(self, event_type: str) -> bool:
         """Whether events of a stored name mean something."""
         return event_type in self.stored_names or any(

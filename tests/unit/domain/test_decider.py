@@ -1,6 +1,8 @@
 """Deciders: the functional form of an aggregate."""
 
-from collections.abc import Iterable, Iterator
+import copy
+import pickle
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
@@ -55,6 +57,18 @@ def test_its_declaration_is_read_at_definition() -> None:
     assert (definition.aggregate_type, definition.snapshot_version) == ("counter", 2)
     assert definition.events == {"Grew": Grew, "Shrank": Shrank}
     assert (definition.fields, definition.state_types()) == (("state",), {"state": list[int]})
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))]
+)
+def test_a_copy_is_of_the_same_kind(copied: Callable[[Any], Any]) -> None:
+    """It can be saved as the aggregate itself can."""
+    counter = Counter()("c-1")
+    counter.execute(Change(by=2))
+    other = copied(counter)
+    assert other.definition is Counter.definition
+    assert (other.state, other.pending) == ([2], counter.pending)
 
 
 def test_a_command_leads_to_events_and_they_to_the_state() -> None:
