@@ -74,6 +74,11 @@ class AggregateVersionConflict(AggregateError):
         self.actual = actual
 
     def __str__(self) -> str:
+        if self.expected == 0:
+            return (
+                f"there is an aggregate {self.aggregate_id!r} already, at version {self.actual}: "
+                "load it, or give the new one another id"
+            )
         at = f"at version {self.actual}, not at the expected {self.expected}"
         if self.actual == self.expected:
             at = f"at version {self.actual}, which another writer has written"

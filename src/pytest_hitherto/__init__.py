@@ -1,10 +1,11 @@
-"""The pytest plugin of hitherto: stores and a clock for tests.
+"""The pytest plugin of hitherto: stores and a clock for tests, and a look at what they forget.
 
 It is a package of its own, and imports hitherto when a fixture is first asked for, so that it
 costs nothing at the start, and no measuring of coverage comes too late.
 """
 
 import os
+import sys
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,21 @@ def pytest_fixture_setup(
         function: Any = fixturedef.func
         function._force_asyncio_fixture = "anyio_backend" not in request.fixturenames
     return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """Fail a test that passes though a `when` in it has raised, and it has not asked for that."""
+    _take_unasked()  # of a test that has failed
+    result = yield
+    for told in _take_unasked():
+        pytest.fail(told, pytrace=False)
+    return result
+
+
+def _take_unasked() -> list[str]:
+    module: Any = sys.modules.get("hitherto.testing.unasked")
+    return module.take() if module else []
 
 
 @pytest.fixture

@@ -36,6 +36,9 @@ def test_a_conflict_tells_both_versions_and_the_remedy() -> None:
     assert str(conflict) == (
         "aggregate 'a-1' is at version 5, not at the expected 3: load it again and decide anew"
     )
+    assert str(AggregateVersionConflict("a-1", expected=0, actual=2)) == (
+        "there is an aggregate 'a-1' already, at version 2: load it, or give the new one another id"
+    )
     assert str(AggregateVersionConflict("a-1", expected=3, actual=3)) == (
         "aggregate 'a-1' is at version 3, which another writer has written: load it again and "
         "decide anew"

@@ -3,9 +3,7 @@
 import copy
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
-from enum import Enum
+from datetime import datetime
 from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
@@ -19,16 +17,13 @@ from hitherto.domain.event import Event
 from hitherto.domain.identifiers import check_identifier, type_mismatch
 from hitherto.domain.places import declared
 from hitherto.domain.recorded import RecordedEvent
+from hitherto.domain.state_values import is_immutable, is_same
 from hitherto.domain.upcasters import EventsUpcaster, EventsUpcasters
 from hitherto.errors import AggregateIDMismatch, InvalidAggregateState, InvalidInput
 
 E = TypeVar("E", bound=Event)
 U = TypeVar("U", bound=EventsUpcaster)
 
-_IMMUTABLE = (
-    str, bytes, int, float, complex, bool, type(None), Decimal, UUID, Enum,
-    datetime, date, time, timedelta,
-)  # fmt: skip
 _OWN = (
     "definition", "_id", "_version", "_snapshot_version", "_unsaved", "_saving", "_applying",
     "_unconfirmed", "_decider",
@@ -90,11 +85,12 @@ class Aggregate(Generic[E]):
         else:
             raise TypeError(f"{cls.__qualname__}: say which events, as in Aggregate[UserEvent]")
         _check_arguments(cls)
+        _check_apply(cls)
         fields = _state_fields(cls)
         cls._mutable_defaults = {
             name: default
             for name in fields
-            if not _is_immutable(default := getattr(cls, name, None))
+            if not is_immutable(default := getattr(cls, name, None))
         }
         cls.definition = Definition(
             aggregate_type=cls.__name__ if type is None else type,
@@ -278,7 +274,7 @@ class Aggregate(Generic[E]):
         return [
             name
             for name, value in others.items()
-            if not _is_same(value, fresh.get(name, _MISSING))
+            if not is_same(value, fresh.get(name, _MISSING))
             and not isinstance(inspect.getattr_static(type(self), name, None), cached_property)
         ]
 
@@ -310,6 +306,14 @@ def _check_arguments(cls: type) -> None:
         ) from None
 
 
+def _check_apply(cls: type[Aggregate[Any]]) -> None:
+    if inspect.iscoroutinefunction(inspect.unwrap(cls.apply)):
+        raise TypeError(
+            f"{cls.__qualname__}.apply is `async def`: nobody would await it; write it as a plain "
+            "function (def) that only sets fields"
+        )
+
+
 def _state_fields(cls: type) -> tuple[str, ...]:
     """The names of the annotated fields of `cls` and its bases, `Aggregate` left out."""
     names: dict[str, None] = {}
@@ -323,23 +327,6 @@ def _state_fields(cls: type) -> tuple[str, ...]:
     if taken:
         raise TypeError(f"{declared(cls, taken[0])}: a state field may not be named {taken[0]!r}")
     return tuple(names)
-
-
-def _is_immutable(value: Any) -> bool:
-    if isinstance(value, tuple | frozenset):
-        return all(map(_is_immutable, value))  # pyright: ignore[reportUnknownArgumentType]
-    return isinstance(value, _IMMUTABLE)
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    """Equal; where a class does not say what is, it is the class and the attributes."""
-    says: object = type(one).__eq__
-    if type(one) is type(other) and says is object.__eq__:
-        return one is other or getattr(one, "__dict__", None) == getattr(other, "__dict__", None)
-    try:
-        return bool(one == other)
-    except Exception:  # noqa: BLE001  # An array has no one truth.
-        return False
 
 
 def _is_class_variable(annotation: Any) -> bool:

@@ -9,6 +9,7 @@ from hitherto.domain.process import Process
 from hitherto.errors import InvalidInput
 from hitherto.testing.telling import check_listed, check_raised, check_same, check_state, listed
 from hitherto.testing.timeline import Happening, Timeline
+from hitherto.testing.unasked import asked, raised
 
 P = TypeVar("P", bound=Process[Any])
 
@@ -33,6 +34,11 @@ class GivenProcess(Generic[P]):
         self._forget()
 
     @property
+    def error(self) -> Exception | None:
+        """What it raised."""
+        return asked(self._error)
+
+    @property
     def process(self) -> P:
         """The instance, as it is now."""
         process = self._class(self._instance or "given")
@@ -52,7 +58,7 @@ class GivenProcess(Generic[P]):
         """
         self._forget()
         for each in happening:
-            if self.error is None:
+            if self._error is None:
                 self._happens(each)
         return self
 
@@ -124,7 +130,7 @@ class GivenProcess(Generic[P]):
         return self
 
     def _forget(self) -> None:
-        self.error: Exception | None = None
+        self._error: Exception | None = None
         self._sent: list[object] = []
         self._recorded: list[Event] = []
 
@@ -158,7 +164,7 @@ class GivenProcess(Generic[P]):
         end = self._clock.advance(time)
         moment: datetime | None = None
         fired: set[str] = set()
-        while self.error is None and self._timers:
+        while self._error is None and self._timers:
             due, name = min((due, name) for name, due in self._timers.items())
             if due > end:
                 break
@@ -181,7 +187,7 @@ class GivenProcess(Generic[P]):
         try:
             react(process)
         except Exception as error:  # noqa: BLE001  # then_raises looks at it
-            self.error = error
+            self._error = raised(self._who, error)
             return
         self._own += process.pending
         self._recorded += process.pending
@@ -192,8 +198,8 @@ class GivenProcess(Generic[P]):
                 self._timers[name] = due
 
     def _check_no_error(self, expected: str) -> None:
-        if self.error is not None:
-            raise AssertionError(f"{self._who} raised {self.error!r}\n  {expected}") from self.error
+        if (error := self.error) is not None:
+            raise AssertionError(f"{self._who} raised {error!r}\n  {expected}") from error
 
     @property
     def _who(self) -> str:

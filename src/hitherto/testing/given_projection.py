@@ -20,6 +20,7 @@ from hitherto.domain.recorded import RecordedEvent
 from hitherto.testing.handlers_connection import blocking, connection_to
 from hitherto.testing.telling import check_raised, check_same
 from hitherto.testing.timeline import Happening, Timeline
+from hitherto.testing.unasked import asked, raised
 
 D = TypeVar("D")
 
@@ -37,12 +38,17 @@ class GivenProjection:
 
     def __init__(self, projection: Projection[Any], timeline: Timeline, *, url: str | None) -> None:
         projection.check()
-        self.error: Exception | None = None
+        self._error: Exception | None = None
         self._projection = projection
         self._timeline = timeline
         self._documents: dict[tuple[str, str], str] = {}
         self._connection = connection_to(url)
         blocking(self._set_up)
+
+    @property
+    def error(self) -> Exception | None:
+        """What the last `when` raised."""
+        return asked(self._error)
 
     def when(self, *happening: Happening) -> Self:
         """Handle events, in this order and all at once; those of other classes are passed over.
@@ -51,7 +57,7 @@ class GivenProjection:
             happening: Events, ``(aggregate id, event)`` for another aggregate than that of the
                 test, a `RecordedEvent`, or a `timedelta` by which the later ones are later.
         """
-        self.error = None
+        self._error = None
         asked = self._projection.events
         events: list[RecordedEvent[Any]] = []
         for each in happening:
@@ -64,7 +70,7 @@ class GivenProjection:
         try:
             blocking(lambda: self._handle(events))
         except Exception as error:  # noqa: BLE001  # then_raises looks at it
-            self.error = error
+            self._error = raised(self._who, error)
         return self
 
     def then_table(self, name: str, *rows: Sequence[object]) -> Self:
@@ -130,8 +136,8 @@ class GivenProjection:
         return {key: data for (kind, key), data in self._documents.items() if kind == name}
 
     def _check_no_error(self) -> None:
-        if self.error is not None:
-            raise AssertionError(f"{self._who} raised {self.error!r}") from self.error
+        if (error := self.error) is not None:
+            raise AssertionError(f"{self._who} raised {error!r}") from error
 
     @property
     def _who(self) -> str:

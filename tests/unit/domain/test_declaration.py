@@ -27,6 +27,15 @@ def test_the_annotated_fields_are_the_state() -> None:
     assert types["entries"] == list[Decimal]
 
 
+def test_an_apply_that_would_have_to_be_awaited_is_refused() -> None:
+    """Nothing would be folded, and Python only warns."""
+    with pytest.raises(TypeError, match=r"Later\.apply is `async def`"):
+
+        class Later(Aggregate[Opened]):
+            async def apply(self, event: Opened) -> None:  # type: ignore[override]
+                pass
+
+
 def test_a_stored_name_can_be_given() -> None:
     """As can the version of its snapshots."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hitherto import InvalidAggregateState, InvalidInput
+from hitherto import Aggregate, Decider, Event, InvalidAggregateState, InvalidInput
 from hitherto.testing import given
 from hitherto.testing.repository_contract.domain import (
     Account,
@@ -71,6 +71,76 @@ def test_a_decision_is_not_async() -> None:
 
     with pytest.raises(TypeError, match="decisions are not async"):
         given(Account).when(later)
+
+
+class Bumped(Event):
+    pass
+
+
+class Label:
+    """Equal to none but itself."""
+
+
+class Meter(Aggregate[Bumped]):
+    count: int = 0
+    seen: list[str] = []  # noqa: RUF012  # copied for each instance
+    label: Label | None = None
+    ratio: float = 0.0
+
+    def apply(self, event: Bumped) -> None:
+        self.count += 1
+        self.seen.append("b")
+        self.label = Label()
+        self.ratio = float("nan")
+
+
+class Bumping(Decider[list[int], Bumped, int]):
+    initial: list[int] = []  # noqa: RUF012  # copied for each aggregate
+
+    def decide(self, state: list[int], command: int) -> list[Bumped]:
+        state.append(command)
+        return [Bumped()]
+
+    def evolve(self, state: list[int], event: Bumped) -> list[int]:
+        return state
+
+
+def test_a_state_that_is_changed_outside_apply_is_told() -> None:
+    """Before anything else: it is there in memory, and would be lost by a load."""
+
+    def mutate(meter: Meter) -> None:
+        meter.record(Bumped())
+        meter.count = 99
+        meter.seen.append("c")
+
+    with pytest.raises(AssertionError) as caught:
+        given(Meter).when(mutate)
+    assert str(caught.value).split("\n  ") == [
+        "Meter 'given-1'",
+        "count was changed outside apply: it is 99, after a load it would be 1",
+        "seen was changed outside apply: it is ['b', 'c'], after a load it would be ['b']",
+    ]
+    with pytest.raises(AssertionError, match="state was changed outside evolve: it is"):
+        given(Bumping()).when(lambda bumping: bumping.execute(1))
+
+
+def test_a_field_that_no_two_folds_leave_equal_is_not_taken_for_changed() -> None:
+    """Nor is a state half-way to an event that was refused, for nobody saves it."""
+    meter = given(Meter, Bumped()).when(lambda meter: meter.record(Bumped())).then(Bumped())
+    meter.then_state(count=2)
+
+    def refused(meter: Meter) -> None:
+        meter.count = 99
+        raise InvalidAggregateState("too late")
+
+    given(Meter).when(refused).then_raises(InvalidAggregateState)
+
+
+def test_a_decision_may_follow_another() -> None:
+    """What the first has recorded is still pending."""
+    meter = given(Meter, Bumped())
+    meter.when(lambda meter: meter.record(Bumped())).then(Bumped())
+    meter.when(lambda meter: meter.record(Bumped())).then(Bumped(), Bumped()).then_state(count=3)
 
 
 def reckless(account: Account) -> None:

@@ -132,6 +132,48 @@ def test_settings_and_the_clock_may_be_overridden(run: Run) -> None:
     run(code, "-o", "asyncio_mode=auto").assert_outcomes(passed=1)
 
 
+FORGETFUL = """
+    from hitherto import Process, projection, on
+    from hitherto.testing import given
+
+    def fail(*_):
+        raise ZeroDivisionError("oops")
+
+    class Timer(Process[Lit]):
+        @on
+        def lit(self, event: Lit, recorded):
+            fail()
+
+    def view(event: Lit, context):
+        fail()
+
+    @pytest.mark.parametrize("subject, happening", [
+        (Lamp, fail), (Timer, Lit()), (projection("view", view), Lit())
+    ])
+    class Test:
+        def test_forgets(self, subject, happening):
+            given(subject).when(happening)
+
+        @pytest.mark.xfail(raises=KeyError, strict=True)
+        def test_raises_itself(self, subject, happening):
+            given(subject).when(happening)
+            raise KeyError
+
+        def test_asks(self, subject, happening):
+            given(subject).when(happening).then_raises(ZeroDivisionError)
+            assert given(subject).when(happening).error is not None
+"""
+
+
+def test_what_a_when_has_raised_fails_a_test_that_does_not_ask_for_it(run: Run) -> None:
+    """Else it would pass, whatever it was to look at; a test that fails for itself is let be."""
+    result = run(FORGETFUL)
+    result.assert_outcomes(passed=3, failed=3, xfailed=3)
+    for who in ("Lamp 'given-1': the command", "Timer 'Timer-given-1'", "projection 'view'"):
+        told = f"{who} raised ZeroDivisionError('oops'), which the test does not ask for: end *"
+        result.stdout.fnmatch_lines([told])
+
+
 def test_the_plugin_imports_nothing_of_hitherto() -> None:
     """Until a fixture is asked for: starting pytest stays fast, and coverage is measured whole."""
     code = "import sys, pytest_hitherto; sys.exit('hitherto' in sys.modules)"
