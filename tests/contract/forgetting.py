@@ -208,9 +208,9 @@ class PersonalContract:
         """In the append's transaction, too."""
         told: list[str] = []
 
-        class Telling(Projection[Any], name="telling"):
+        class Telling(Projection[None], name="telling"):
             @on
-            def joined(self, event: PersonJoined, _: Context[Any]) -> None:
+            def joined(self, event: PersonJoined, _: Context[None]) -> None:
                 told.append(event.name)
 
         async with Store(Sealing(backend), inline=[Telling()]) as store:
